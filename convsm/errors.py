@@ -1,0 +1,39 @@
+"""The one small family of errors that convsm raises."""
+
+from __future__ import annotations
+
+from convsm.machine.errors import ConvsmError, RefusedCommand, TableError
+
+__all__ = [
+    "AudioError",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "ConvsmError",
+    "ProtocolError",
+    "RefusedCommand",
+    "TableError",
+]
+
+
+class ConnectionFailed(ConvsmError):
+    """The conversation could not be opened.
+
+    Attributes:
+        status: HTTP status of a refused handshake, if there was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ProtocolError(ConvsmError):
+    """A message cannot be said in the protocol of this session."""
+
+
+class AudioError(ConvsmError):
+    """An audio device, file or format cannot be used."""
+
+
+class ConfigurationError(ConvsmError, ValueError):
+    """Arguments contradict each other or ask for what is refused."""

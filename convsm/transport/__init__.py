@@ -1,0 +1,1 @@
+"""Transports: sockets that know nothing but how to post events."""
