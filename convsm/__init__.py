@@ -1,1 +1,107 @@
-"""convsm."""
+"""convsm: the explicit state machine behind a real-time voice conversation with an AI agent."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from convsm.version import VERSION as __version__  # noqa: N811
+
+if TYPE_CHECKING:
+    from convsm.audio.interface import AudioInterface, ReportingAudioInterface
+    from convsm.audio.wav import WavAudioInterface
+    from convsm.errors import (
+        AudioError,
+        ConfigurationError,
+        ConnectionFailed,
+        ConvsmError,
+        ProtocolError,
+        RefusedCommand,
+        TableError,
+    )
+    from convsm.machine import Session, SessionOptions
+    from convsm.machine.effects import StateChanged
+    from convsm.protocols.elevenlabs_opening import (
+        ConversationInitiationData,
+        OnPremInitiationData,
+        PostCallWebhookConfig,
+    )
+    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment
+    from convsm.recording import Recorder, replay
+    from convsm.runtime.conversation import Conversation
+    from convsm.runtime.tools import ClientTools
+    from convsm.runtime.wiring import DisconnectionDetails
+    from convsm.transport.rest import ElevenLabs
+    from convsm.transport.threaded import TransportOptions
+
+__all__ = [
+    "AgentChatResponsePartType",
+    "AudioError",
+    "AudioEventAlignment",
+    "AudioInterface",
+    "ClientTools",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "Conversation",
+    "ConversationInitiationData",
+    "ConvsmError",
+    "DisconnectionDetails",
+    "ElevenLabs",
+    "OnPremInitiationData",
+    "PostCallWebhookConfig",
+    "ProtocolError",
+    "Recorder",
+    "RefusedCommand",
+    "ReportingAudioInterface",
+    "Session",
+    "SessionOptions",
+    "StateChanged",
+    "TableError",
+    "TransportOptions",
+    "WavAudioInterface",
+    "__version__",
+    "replay",
+]
+
+# Where each name lives. They are imported on first use: who wants a diagram pays for no socket.
+_HOMES = {
+    "convsm.audio.interface": ("AudioInterface", "ReportingAudioInterface"),
+    "convsm.audio.wav": ("WavAudioInterface",),
+    "convsm.errors": (
+        "AudioError",
+        "ConfigurationError",
+        "ConnectionFailed",
+        "ConvsmError",
+        "ProtocolError",
+        "RefusedCommand",
+        "TableError",
+    ),
+    "convsm.machine": ("Session", "SessionOptions"),
+    "convsm.machine.effects": ("StateChanged",),
+    "convsm.protocols.elevenlabs_opening": (
+        "ConversationInitiationData",
+        "OnPremInitiationData",
+        "PostCallWebhookConfig",
+    ),
+    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment"),
+    "convsm.recording": ("Recorder", "replay"),
+    "convsm.runtime.conversation": ("Conversation",),
+    "convsm.runtime.tools": ("ClientTools",),
+    "convsm.runtime.wiring": ("DisconnectionDetails",),
+    "convsm.transport.rest": ("ElevenLabs",),
+    "convsm.transport.threaded": ("TransportOptions",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'convsm' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,205 @@
+"""Between the session's audio effects and a user's AudioInterface, on threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from convsm.audio.formats import AudioFormat, audio_format
+from convsm.audio.interface import AudioInterface, ReportingAudioInterface
+from convsm.errors import AudioError
+from convsm.machine.effects import Play, StartAudio
+from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
+from convsm.runtime.timers import Timers
+
+__all__ = ["AudioPort"]
+
+logger = logging.getLogger("convsm.audio")
+
+# What may wait while the device opens: half an hour of speech, as the playout buffer allows.
+HELD_BYTES = 64 * 1024 * 1024
+# What an interface with only the four reference methods is defined for.
+REFERENCE_FORMAT = "pcm_16000"
+
+
+class AudioPort:
+    """Performs audio effects on an interface, and posts what comes back.
+
+    ``start`` and ``stop`` of the interface run on a worker thread of their own; ``output`` and
+    ``interrupt`` are called by whoever owns the session, in the order of the effects. An interface
+    that reports its playout is believed; for one that does not, playout is reckoned by duration.
+    """
+
+    def __init__(
+        self,
+        interface: AudioInterface | None,
+        post: Callable[[Event], None],
+        post_aside: Callable[[Event], None],
+        timers: Timers,
+    ) -> None:
+        """Prepare an interface; nothing is opened yet.
+
+        Args:
+            interface: The user's interface; None in a text-only session.
+            post: Takes events from ordinary threads.
+            post_aside: Takes events from real-time threads.
+            timers: Where playout is reckoned.
+        """
+        self._interface = interface
+        self._post = post
+        self._post_aside = post_aside
+        self._timers = timers
+        self._reporting = interface if isinstance(interface, ReportingAudioInterface) else None
+        self._format: AudioFormat = audio_format(REFERENCE_FORMAT)
+        self._has_begun = False
+        self._held: list[Play] = []
+        self._held_bytes = 0
+        self._stop_wanted = threading.Event()
+        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._dry_at = 0.0
+        self._last_handed = 0
+        self._is_reckoning = False
+
+    # Effects
+
+    def start(self, effect: StartAudio) -> None:
+        """Open the interface on the worker."""
+        self._worker = threading.Thread(target=self._run, args=(effect,), name="convsm-audio", daemon=True)
+        self._worker.start()
+
+    def begin(self) -> None:
+        """Hand over what came while the interface opened."""
+        self._has_begun = True
+        held, self._held, self._held_bytes = self._held, [], 0
+        for play in held:
+            self._hand_over(play)
+
+    def play(self, effect: Play) -> None:
+        """Hand a piece of speech over."""
+        if self._has_begun:
+            self._hand_over(effect)
+            return
+        self._held_bytes += len(effect.audio)
+        if self._held_bytes > HELD_BYTES:
+            self._post(AudioFailed("the audio interface does not open, and no more speech can wait for it"))
+        else:
+            self._held.append(effect)
+
+    def flush(self) -> None:
+        """Silence the interface."""
+        self._held.clear()
+        self._held_bytes = 0
+        with self._lock:
+            self._dry_at = 0.0
+            self._is_reckoning = False
+        self._timers.cancel("playout")
+        if self._has_begun:
+            assert self._interface is not None
+            try:
+                self._interface.interrupt()
+            except Exception as error:
+                self._fail("interrupt", error)
+
+    def stop(self) -> None:
+        """Close the interface on the worker, once its start has returned."""
+        self._stop_wanted.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the interface's stop to return; return whether it did."""
+        worker = self._worker
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(timeout)
+        return worker is None or not worker.is_alive()
+
+    # PlayoutListener, for interfaces that report
+
+    def played(self, through: int) -> None:
+        """Take the interface's report that everything up to this Play was heard."""
+        self._post_aside(Played(through))
+
+    def failed(self, message: str) -> None:
+        """Take the interface's report of a fault."""
+        self._post_aside(AudioFailed(message))
+
+    # Own work
+
+    def _fail(self, method: str, error: BaseException) -> None:
+        logger.debug("%s raised", method, exc_info=error)
+        name = type(self._interface).__name__
+        text = (
+            str(error)
+            if isinstance(error, AudioError)
+            else f"{name}.{method} raised {type(error).__name__}: {error}"
+        )
+        self._post(AudioFailed(text))
+
+    def _hand_over(self, play: Play) -> None:
+        try:
+            if self._reporting is not None:
+                self._reporting.play(play.number, play.audio)
+                return
+            assert self._interface is not None
+            self._interface.output(play.audio)
+        except Exception as error:
+            self._fail("output", error)
+            return
+        with self._lock:
+            now = self._timers.clock()
+            self._dry_at = max(self._dry_at, now) + self._format.seconds_of(len(play.audio))
+            self._last_handed = play.number
+            if self._is_reckoning:
+                return
+            self._is_reckoning = True
+            seconds = self._dry_at - now
+        self._timers.set("playout", seconds, self._reckon)
+
+    def _reckon(self) -> None:
+        """Report playout when the reckoned time has come, or look again when speech was added."""
+        with self._lock:
+            remaining = self._dry_at - self._timers.clock()
+            self._is_reckoning = remaining > 0
+            through = self._last_handed
+        if remaining > 0:
+            self._timers.set("playout", remaining, self._reckon)
+        else:
+            # After a flush this is a late report, which the table ignores.
+            self._post(Played(through))
+
+    def _run(self, effect: StartAudio) -> None:
+        interface = self._interface
+        assert interface is not None
+        is_started = False
+        try:
+            output_format, input_format = (
+                audio_format(effect.output_format),
+                audio_format(effect.input_format),
+            )
+            self._format = output_format
+            if self._reporting is not None:
+                self._reporting.configure(output_format, input_format, self)
+            elif {effect.output_format, effect.input_format} != {REFERENCE_FORMAT}:
+                logger.warning(
+                    "the agent speaks %s and hears %s; %s gets and gives them unconverted",
+                    effect.output_format,
+                    effect.input_format,
+                    type(interface).__name__,
+                )
+            interface.start(self._take_microphone)
+            is_started = True
+        except BaseException as error:
+            self._fail("start", error)
+        else:
+            self._post(AudioStarted())
+        self._stop_wanted.wait()
+        if is_started:
+            try:
+                interface.stop()
+            except BaseException:
+                logger.exception("%s.stop raised; the session ends all the same", type(interface).__name__)
+        self._post(AudioStopped())
+
+    def _take_microphone(self, audio: bytes) -> None:
+        if not self._stop_wanted.is_set():
+            self._post_aside(UserAudio(bytes(audio)))
