@@ -105,7 +105,7 @@ class Pong:
         ping_id: The ping's id, unchanged.
     """
 
-    ping_id: int
+    ping_id: float
 
 
 @attrs.frozen

@@ -147,7 +147,7 @@ class Pinged(Event):
         latency_ms: The server's measure of the last round trip in milliseconds, once it has one.
     """
 
-    ping_id: int
+    ping_id: float
     latency_ms: float | None = None
 
 

@@ -1,0 +1,1 @@
+"""Codecs: wire frame to events, message to wire frame. Pure; one file a vendor."""

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import string
+import warnings
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from convsm.errors import ConfigurationError
+from convsm.protocols.elevenlabs_urls import SOURCE, check_url, public_url, redact_url, signed_url
+from convsm.version import VERSION
+
+HASH = "5ecret"
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Any:
+    """The vendor's own client, whose import and typing speak of a websockets module on its way out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from elevenlabs.conversational_ai import conversation
+    return conversation
+
+
+# Building
+
+
+def test_the_public_url_names_agent_source_and_version_in_this_order():
+    url = public_url("https://api.elevenlabs.io", "agent_1", "1.2.3")
+    assert url == (
+        "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1&source=python_sdk&version=1.2.3"
+    )
+    assert public_url("https://a", "b").endswith(f"&source={SOURCE}&version={VERSION}")
+    assert public_url("https://a", "b", "1", "test").endswith("&version=1&environment=test")
+    assert public_url("https://a", "b", "1", "").endswith("&version=1")
+
+
+@pytest.mark.parametrize(
+    ("base", "start"),
+    [
+        ("https://api.elevenlabs.io/", "wss://api.elevenlabs.io/v1/"),
+        ("http://localhost:8000", "ws://localhost:8000/v1/"),
+        ("wss://host", "wss://host/v1/"),
+        ("ws://host", "ws://host/v1/"),
+        ("HTTPS://host", "wss://host/v1/"),
+        ("https://host/proxy/eleven//", "wss://host/proxy/eleven/v1/"),
+        ("https://host/proxy?old=1#part", "wss://host/proxy/v1/"),
+        ("https://[::1]:80", "wss://[::1]:80/v1/"),
+    ],
+)
+def test_the_base_url_gives_scheme_host_and_path(base, start):
+    assert public_url(base, "a").startswith(start + "convai/conversation?agent_id=a&")
+
+
+def test_a_base_url_that_is_none_is_refused():
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        public_url("https://[half", "a")
+
+
+@given(ENCODABLE, ENCODABLE, ENCODABLE)
+def test_parameters_come_out_as_they_went_in(agent_id, version, environment):
+    url = public_url("https://host", agent_id, version, environment)
+    expected = [("agent_id", agent_id), ("source", SOURCE), ("version", version)]
+    if environment:
+        expected.append(("environment", environment))
+    query = urlsplit(url).query
+    assert parse_qsl(query, keep_blank_values=True) == expected
+    assert set(query) <= {*string.ascii_letters, *string.digits, *"_.-~%&="}
+
+
+@given(
+    st.sampled_from(["https://host", "http://host:80/", "wss://host/a/b//", "ws://u:p@host/a?b=c#d"]),
+    ENCODABLE,
+    st.none() | ENCODABLE,
+)
+def test_the_public_url_is_the_reference_one(sdk, base, agent_id, environment):
+    client = SimpleNamespace(_client_wrapper=SimpleNamespace(get_base_url=lambda: base))
+    theirs = SimpleNamespace(on_prem_config=None, client=client, agent_id=agent_id, environment=environment)
+    assert public_url(base, agent_id, sdk.__version__, environment) == sdk.BaseConversation._get_wss_url(
+        theirs
+    )
+
+
+@pytest.mark.parametrize(
+    ("minted", "start"),
+    [
+        ("wss://h/c?agent_id=a&conversation_signature=a+b%2Fc=", "&"),
+        ("wss://h/c", "?"),
+        ("wss://h/c?", ""),
+        ("wss://h/c?a=b&", ""),
+    ],
+)
+def test_a_signed_url_is_only_appended_to(minted, start):
+    assert signed_url(minted, "1") == f"{minted}{start}source=python_sdk&version=1"
+    assert signed_url(minted, "1", "t/e") == f"{minted}{start}source=python_sdk&version=1&environment=t%2Fe"
+
+
+@given(st.text(string.ascii_letters + string.digits + "_-.~", min_size=1))
+def test_a_signed_url_of_plain_characters_is_the_reference_one(sdk, signature):
+    minted = f"wss://host/v1/convai/conversation?agent_id=a&conversation_signature={signature}"
+    theirs = MagicMock(agent_id="a", environment=None)
+    mint = theirs.client.conversational_ai.conversations.get_signed_url
+    mint.return_value = SimpleNamespace(signed_url=minted)
+    assert signed_url(minted, sdk.__version__) == sdk.BaseConversation._get_signed_url(theirs)
+
+
+def test_what_is_appended_to_a_signed_url_stays_before_its_fragment():
+    assert signed_url("wss://h/c?a=b#f?g", "1") == "wss://h/c?a=b&source=python_sdk&version=1#f?g"
+    assert signed_url("wss://h/c?a=b").endswith(f"&version={VERSION}")
+
+
+# Checking
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:80", "u@localhost"]
+)
+@pytest.mark.parametrize("has_key", [False, True])
+def test_ws_to_this_machine_is_fine(host, has_key):
+    check_url(f"ws://{host}/path", has_key=has_key)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "localhost.example.com",
+        "localhost@example.com",
+        "127.0.0.1.example.com",
+        "10.0.0.1",
+        "127.1",
+        "0.0.0.0",
+        "[::]",
+        "[2001:db8::1]:80",
+        "localhost\\@example.com",
+    ],
+)
+def test_ws_to_another_machine_is_refused_unless_allowed_and_always_with_a_key(host):
+    url = f"ws://{host}/path?token={HASH}"
+    with pytest.raises(ConfigurationError, match="not encrypted") as caught:
+        check_url(url)
+    assert HASH not in str(caught.value)
+    check_url(url, allow_insecure=True)
+    for allow_insecure in (False, True):
+        with pytest.raises(ConfigurationError, match="API key") as caught:
+            check_url(url, allow_insecure, has_key=True)
+        assert HASH not in str(caught.value)
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_wss_is_fine_anywhere(has_key):
+    check_url("wss://example.com/path", has_key=has_key)
+    check_url("WSS://example.com", has_key=has_key)
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h", "ftp://h", "file:///h", "h", "h:80", "", "//h"])
+def test_another_scheme_is_refused(url):
+    with pytest.raises(ConfigurationError, match="not a WebSocket's"):
+        check_url(url, allow_insecure=True)
+
+
+@pytest.mark.parametrize("url", ["ws://", "wss:///path", "wss://:80", "wss://user@/path"])
+def test_a_url_without_a_host_is_refused(url):
+    with pytest.raises(ConfigurationError, match="names no host"):
+        check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://[half", "wss://host:port", "wss://host:99999", f"wss://u:{HASH}/x@host"]
+)
+def test_a_url_that_cannot_be_read_is_refused(url):
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        check_url(url)
+    assert HASH not in str(caught.value)
+
+
+@pytest.mark.parametrize("space", [" ", "\r\n", "\t", "\x00", "\x7f"])
+def test_a_url_with_white_space_or_control_characters_is_refused(space):
+    with pytest.raises(ConfigurationError, match="white space"):
+        check_url(f"wss://host/{space}X-Header: 1")
+
+
+# Redacting
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "wss://h/c?agent_id=a&source=s&version=1&environment=e",
+            "wss://h/c?agent_id=a&source=s&version=1&environment=e",
+        ),
+        (
+            f"wss://h/c?agent_id=a&conversation_signature={HASH}",
+            "wss://h/c?agent_id=a&conversation_signature=***",
+        ),
+        (f"wss://h/c?token={HASH}&xi-api-key={HASH}", "wss://h/c?token=***&xi-api-key=***"),
+        (f"wss://h/c?agent_id=a;token={HASH}", "wss://h/c?agent_id=a;token=***"),
+        (f"wss://h/c?{HASH}", "wss://h/c?***"),
+        (f"wss://h/c?token={HASH}={HASH}?{HASH}", "wss://h/c?token=***"),
+        (f"wss://user:{HASH}@h:80/c", "wss://***@h:80/c"),
+        (f"wss://user:{HASH}/{HASH}@h/c", "wss://***@h/c"),
+        (f"wss://h/c?a=b#{HASH}", "wss://h/c?a=***"),
+        ("wss://h/c?token=&", "wss://h/c?token=&"),
+        ("wss://[half", "wss://[half"),
+        ("", ""),
+    ],
+)
+def test_a_redacted_url_shows_where_it_goes_and_no_secret(url, shown):
+    assert redact_url(url) == shown
+
+
+@given(
+    st.text(max_size=12),
+    st.sampled_from(
+        ["conversation_signature", "token", "xi-api-key", "api_key", "X-Amz-Signature", "Key", "agent_id2"]
+    ),
+    st.sampled_from(["?", "?a=b&", "?a=b;", "?&", "?=&"]),
+    st.sampled_from(["", "&a=b", "#f", ";c"]),
+)
+@example("", "token", "?", "")
+def test_no_value_of_a_secret_parameter_is_shown_whatever_surrounds_it(path, name, before, after):
+    path = path.replace("#", "")
+    assert HASH not in redact_url(f"wss://host/{path}{before}{name}={HASH}{after}")
+
+
+@given(st.text())
+def test_redacting_never_raises_and_redacts_all_at_once(text):
+    assert redact_url(redact_url(text)) == redact_url(text)
