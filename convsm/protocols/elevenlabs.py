@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
 import pybase64
@@ -110,7 +110,7 @@ def _ping(message: Json) -> tuple[Event, ...]:
         ping_id = whole(body.get("event_id"))
     if ping_id is None:
         raise Wrong("event_id", "missing" if body.get("event_id") is None else "not a number")
-    return (Pinged(cast(int, ping_id), number(body, "ping_ms")),)
+    return (Pinged(ping_id, number(body, "ping_ms")),)
 
 
 def _agent_response(message: Json) -> tuple[Event, ...]:

@@ -96,8 +96,11 @@ class Connection:
                 if connection._received + (self.length or 0) > max_bytes:
                     raise TooBig(f"a message exceeds the limit of {max_bytes} bytes")
 
+            def recv_strict(self, bufsize: int) -> bytes:
+                return connection._read(bufsize)
+
         self._client = WebSocket(skip_utf8_validation=True, enable_multithread=False)
-        self._client.frame_buffer = LimitedFrames(self._read, skip_utf8_validation=True)
+        self._client.frame_buffer = LimitedFrames(sock.recv, skip_utf8_validation=True)
         self._sock = sock
         # Redirects could lead from wss to ws, or to another host than the one that was checked.
         self._client.connect(  # type: ignore[no-untyped-call]
@@ -109,15 +112,20 @@ class Connection:
         sock.settimeout(None)
 
     def _read(self, size: int) -> bytes:
-        position = self._position
-        if position >= len(self._buffer):
-            self._buffer = self._sock.recv(READ_SIZE)
-            position = 0
-            if not self._buffer:
-                raise ConnectionResetError("the connection was lost without a close frame")
-        chunk = self._buffer[position : position + size]
-        self._position = position + len(chunk)
-        return chunk
+        start = self._position
+        self._position = end = start + size
+        if end > len(self._buffer):
+            pieces = [self._buffer[start:]]
+            missing = end - len(self._buffer)
+            while missing > 0:
+                piece = self._sock.recv(READ_SIZE)
+                if not piece:
+                    raise ConnectionResetError("the connection was lost without a close frame")
+                pieces.append(piece)
+                missing -= len(piece)
+            self._buffer = b"".join(pieces)
+            start, self._position = 0, size
+        return self._buffer[start : self._position]
 
     def receive(self) -> bytes | CloseFrame | Ping | Pong:
         """Wait for the next message or control frame.
