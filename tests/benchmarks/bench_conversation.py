@@ -53,8 +53,8 @@ def main() -> None:
         costs = [value / COUNT * 1e6 for value in figures[name]["cpu"]]
         ends = [value * 1e3 for value in figures[name]["end"]]
         print(
-            f"{name:>10}: CPU {statistics.median(costs):6.1f} us a message ({min(costs):.1f}-{max(costs):.1f});"
-            f" end_session to all threads ended {statistics.median(ends):6.1f} ms"
+            f"{name:>10}: CPU {statistics.median(costs):6.1f} us a message"
+            f" ({min(costs):.1f}-{max(costs):.1f}); end_session to all threads ended {statistics.median(ends):6.1f} ms"
             f" ({min(ends):.1f}-{max(ends):.1f})"
         )
     ratio = statistics.median(figures["convsm"]["cpu"]) / statistics.median(figures["elevenlabs"]["cpu"])
