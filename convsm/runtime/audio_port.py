@@ -99,7 +99,7 @@ class AudioPort:
             assert self._interface is not None
             try:
                 self._interface.interrupt()
-            except Exception as error:
+            except BaseException as error:
                 self._fail("interrupt", error)
 
     def stop(self) -> None:
@@ -142,7 +142,8 @@ class AudioPort:
                 return
             assert self._interface is not None
             self._interface.output(play.audio)
-        except Exception as error:
+        except BaseException as error:
+            # Even SystemExit: it must not end the thread that happens to move the session.
             self._fail("output", error)
             return
         with self._lock:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from os import PathLike
+from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from convsm.audio.interface import AudioInterface
-from convsm.errors import ConnectionFailed, RefusedCommand
+from convsm.errors import ConnectionFailed, ConvsmError, RefusedCommand
 from convsm.machine import SessionOptions
 from convsm.machine.effects import AnnounceEnd, StateChanged
 from convsm.protocols.elevenlabs_opening import ConversationInitiationData, OnPremInitiationData
@@ -20,7 +20,6 @@ from convsm.protocols.messages import (
     UserActivity,
     UserMessage,
 )
-from convsm.recording import Recorder
 from convsm.runtime.driver import Driver, Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import (
@@ -35,6 +34,8 @@ from convsm.transport.threaded import TransportOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from convsm.recording import Recorder
 
 __all__ = ["Conversation"]
 
@@ -116,7 +117,8 @@ class Conversation:
             equal_id: Whether audio whose id equals the last interruption's is played. ``play`` is what the
                 JavaScript client does: after a message that interrupts, the reply's audio carries that id.
             allow_insecure: Accept ``ws://`` to another machine, as within a private network.
-            record: Path of a recording to write: every event and effect, without audio and secrets.
+            record: Path of a recording to write: every event and effect, without audio and secrets. A
+                restart of this conversation is appended.
             record_audio: Put the audio into the recording too.
             session_options: Timers and bounds; text_only and needs_audio are set by the arguments above.
             transport_options: Limits of the connection.
@@ -159,12 +161,15 @@ class Conversation:
             ConfigurationError: The options contradict each other.
             OSError: The recording cannot be written.
         """
-        with self._lock:
-            driver = self._driver
-            if driver is None or driver.is_over.is_set():
-                driver = self._driver_class(self._wiring())
-                self._driver = driver
-        driver.start()
+        is_started = False
+        while not is_started:
+            with self._lock:
+                driver = self._driver
+                if driver is None or driver.ending is not None:
+                    driver = self._driver_class(self._wiring())
+                    self._driver = driver
+            # Not under the lock: it waits for whoever moves the session, who may be calling us.
+            is_started = driver.start()
 
     def end_session(self) -> None:
         """End the conversation; returns once that is accepted, in every state.
@@ -242,7 +247,11 @@ class Conversation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_session()
-        self.wait_for_session_end()
+        try:
+            self.wait_for_session_end()
+        except ConvsmError:
+            if error is None:
+                raise
 
     # Sending
 
@@ -287,6 +296,9 @@ class Conversation:
             ValueError: Neither text nor file was given.
         """
         driver = self._started("send_multimodal_message")
+        session = driver.session
+        if "Send" not in session.accepts():  # this is told before what is wrong with the arguments
+            raise RefusedCommand("Send", session.state, session.accepts())
         driver.send(multimodal_message(text, file_id, file_ids))
 
     # Reading
@@ -305,7 +317,8 @@ class Conversation:
 
     def _started(self, call: str) -> Driver:
         if self._driver is None:
-            raise RefusedCommand(call, "idle", (), f"Session not started: {call} needs start_session() first")
+            reason = f"Session not started: {call} in state 'idle' needs start_session() first"
+            raise RefusedCommand(call, "idle", ("Start", "End"), reason)
         return self._driver
 
     def _wiring(self) -> Wiring:
@@ -342,11 +355,22 @@ class Conversation:
                 else None
             ),
             on_end=self._end_observers(),
-            recorder=(
-                Recorder(self.record, options, include_audio=self.record_audio)
-                if self.record is not None
-                else None
-            ),
+            open_recorder=self._open_recorder if self.record is not None else None,
+        )
+
+    def _open_recorder(self, options: SessionOptions) -> Recorder:
+        from convsm.recording import Recorder
+
+        assert self.record is not None
+        is_restart = self._driver is not None
+        if self._driver is not None:
+            self._driver.finish_recording(AFTER_END_SECONDS)
+        return Recorder(
+            fspath(self.record),
+            options,
+            include_audio=self.record_audio,
+            header={"protocol": "elevenlabs"},
+            append=is_restart,
         )
 
     def _end_observers(self) -> tuple[Observer, ...]:

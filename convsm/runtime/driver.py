@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from convsm.audio.formats import audio_format
 from convsm.audio.interface import AudioInterface
-from convsm.errors import RefusedCommand
+from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
 from convsm.machine.events import End, Event, Informed, Send, Start, TimerFired
 from convsm.protocols.codec import Codec
-from convsm.recording import Recorder
+from convsm.protocols.messages import ServerError
 from convsm.runtime.audio_port import AudioPort
 from convsm.runtime.mailbox import Mailbox
 from convsm.runtime.notifier import Notifier
@@ -26,6 +27,10 @@ from convsm.runtime.tool_runner import ToolRunner
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
 from convsm.transport.threaded import ThreadedTransport, TransportOptions
+from convsm.transport.uplink import UplinkDropped
+
+if TYPE_CHECKING:
+    from convsm.recording import Recorder
 
 __all__ = ["Driver", "Wiring"]
 
@@ -33,6 +38,10 @@ logger = logging.getLogger("convsm.session")
 
 # How many different diagnostics are logged as warnings; a server that goes on is logged at DEBUG.
 DIAGNOSTIC_LIMIT = 100
+
+
+class _Over(Exception):
+    """The session has ended: it cannot be started."""
 
 
 @attrs.frozen
@@ -49,7 +58,7 @@ class Wiring:
         observers: User callbacks by the type of event, or of the message of an Informed event.
         on_state_change: User callback for every change of state.
         on_end: User callbacks for the end.
-        recorder: Where the session is recorded, if at all.
+        open_recorder: Opens the recording of the session, if one is wanted.
     """
 
     options: SessionOptions
@@ -61,7 +70,7 @@ class Wiring:
     observers: Mapping[type, Observer]
     on_state_change: Observer | None
     on_end: tuple[Observer, ...]
-    recorder: Recorder | None
+    open_recorder: Callable[[SessionOptions], Recorder] | None
 
 
 class Driver:
@@ -81,7 +90,10 @@ class Driver:
         self.diagnostics = 0
         self._wiring = wiring
         self._diagnosed: set[str] = set()
-        self._recorder = wiring.recorder
+        self._server_error = ""
+        # First, for it may raise and nothing else is to be cleaned up then.
+        open_recorder = wiring.open_recorder
+        self._recorder = open_recorder(wiring.options) if open_recorder is not None else None
         self.timers = type(self).make_timers(self._drain)
         self._mailbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
         self._notifier = Notifier()
@@ -118,13 +130,20 @@ class Driver:
 
     # Commands
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """Begin the conversation; returns before anything is connected.
+
+        Returns:
+            False if the session has ended, so that a new one is needed.
 
         Raises:
             RefusedCommand: The session was started already and has not ended.
         """
-        self._mailbox.call(Start())
+        try:
+            self._mailbox.call(Start())
+        except _Over:
+            return False
+        return True
 
     def send(self, message: object) -> None:
         """Send a message of the user's.
@@ -142,14 +161,21 @@ class Driver:
 
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
-        # Never refused, so there is nothing to wait for: whoever drains will take it next.
-        self._mailbox.post(End())
+        # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
+        # may hold a lock that the audio interface wants, so it is not held back either.
+        self._mailbox.post_at_once(End())
 
     def join(self, timeout: float) -> None:
         """Wait after the end for audio, callbacks and threads, except those the caller is part of."""
         deadline = self.timers.clock() + timeout
         for part in (self._audio, self._notifier, self.transport, self.timers):
             part.join(max(0.0, deadline - self.timers.clock()))
+        self.finish_recording(max(0.0, deadline - self.timers.clock()))
+
+    def finish_recording(self, timeout: float) -> None:
+        """Wait until the recording of a session that is over is written."""
+        if self._recorder is not None:
+            self._recorder.close(timeout)
 
     @property
     def is_performing_here(self) -> bool:
@@ -163,6 +189,8 @@ class Driver:
 
     def _take(self, event: Event) -> None:
         if self.ending is not None and type(event) is not Send:
+            if type(event) is Start:
+                raise _Over
             return  # what belongs to a session that is over ends here
         recorder = self._recorder
         try:
@@ -194,6 +222,8 @@ class Driver:
             self.transport.send(message)
 
     def _start_audio(self, effect: effects.StartAudio) -> None:
+        with suppress(AudioError):  # a format that nobody knows: the audio port says so
+            self._input_format = audio_format(effect.input_format)
         self._audio.start(effect)
 
     def _transmit_audio(self, effect: effects.TransmitAudio) -> None:
@@ -219,9 +249,19 @@ class Driver:
         subject: object = effect.event
         if type(subject) is Informed:
             subject = subject.message
+            self._note(subject)
         observer = self._wiring.observers.get(type(subject))
         if observer is not None:
             self._notifier.notify(observer.name, observer.call, subject)
+
+    def _note(self, message: object) -> None:
+        if type(message) is ServerError:
+            # A close frame holds 123 bytes of reason, so this much says all; a log line is not for more.
+            text = (message.message or message.error_type or "no text")[:500]
+            self._server_error = text
+            self._diagnose(f"the server reports an error: {text}")
+        elif type(message) is UplinkDropped:
+            self._diagnose("the network is slower than the microphone; the oldest audio was dropped")
 
     def _diagnose(self, what: str) -> None:
         self.diagnostics += 1
@@ -231,13 +271,19 @@ class Driver:
         logger.log(logging.WARNING if is_new else logging.DEBUG, "%s", what)
 
     def _announce_end(self, effect: AnnounceEnd) -> None:
-        self.ending = effect
-        for observer in self._wiring.on_end:
-            self._notifier.notify(observer.name, observer.call, effect)
-        self._notifier.close()
+        if self._server_error and effect.close_code is not None and effect.reason == "error":
+            effect = attrs.evolve(effect, message=f"{effect.message}; the server said: {self._server_error}")
+        # From here on a new session may start, from a callback too: this one has let go of all before.
         self._tools.close()
-        self.timers.close()
         if self._recorder is not None:
-            self._recorder.close()
-        self.is_ready.set()
-        self.is_over.set()
+            self._recorder.close(0)  # only asks; join waits
+        self._mailbox.close()
+        self.timers.close()
+        self.ending = effect
+        last = [(observer.name, observer.call, (effect,)) for observer in self._wiring.on_end]
+        try:
+            self._notifier.close(last)
+        finally:
+            # Nobody waits for ever, even where no thread can be had any more (at the interpreter's exit).
+            self.is_ready.set()
+            self.is_over.set()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = ["Notifier"]
 
 logger = logging.getLogger("convsm.callbacks")
+
+Callback = tuple[str, Callable[..., object], tuple[Any, ...]]
 
 # A callback that is this many events behind will not catch up; memory is worth more.
 LIMIT = 65536
@@ -25,7 +27,7 @@ class Notifier:
 
     def __init__(self) -> None:
         """Make a notifier without a thread."""
-        self._queue: deque[tuple[str, Callable[..., object], tuple[Any, ...]]] = deque()
+        self._queue: deque[Callback] = deque()
         self._condition = threading.Condition()
         self._is_closed = False
         self._dropped = 0
@@ -48,15 +50,24 @@ class Notifier:
                     logger.error("callbacks are %d events behind; further events are dropped", LIMIT)
                 return
             self._queue.append((name, callback, arguments))
-            if self._thread.ident is None:
-                self._thread.start()
-            self._condition.notify()
+            self._begin()
 
-    def close(self) -> None:
-        """Take no more; the thread ends when all that was taken has run."""
+    def close(self, last: Iterable[Callback] = ()) -> None:
+        """Take no more; the thread ends when all that was taken has run.
+
+        Args:
+            last: Callbacks behind all others, name, function and arguments each; they are never dropped.
+        """
         with self._condition:
-            self._is_closed = True
-            self._condition.notify()
+            if not self._is_closed:
+                self._is_closed = True
+                self._queue.extend(last)
+                self._begin()
+
+    def _begin(self) -> None:
+        if self._queue and self._thread.ident is None:
+            self._thread.start()
+        self._condition.notify()
 
     @property
     def is_current(self) -> bool:

@@ -151,6 +151,10 @@ class Opening:
         """Ask the client for a signed URL; blocks, or returns an awaitable, as the client does."""
         if self.client is None:
             raise ConfigurationError("A client is needed to fetch a signed URL; pass an ElevenLabs.")
+        # Not every client looks where it sends its key.
+        base_url = str(self.client._client_wrapper.get_base_url())
+        if base_url.startswith("http:"):
+            check_url(base_url.replace("http", "ws", 1), has_key=True)
         extra = {"environment": self.environment} if self.environment else {}
         return self.client.conversational_ai.conversations.get_signed_url(agent_id=self.agent_id, **extra)
 
