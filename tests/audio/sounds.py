@@ -1,0 +1,33 @@
+"""Sounds whose every sample can be told from the others, and WAV files of them."""
+
+from __future__ import annotations
+
+import struct
+import wave
+from pathlib import Path
+
+
+def samples(first: int, count: int) -> bytes:
+    """Return s16le samples that count upwards."""
+    return struct.pack(f"<{count}h", *((first + index) % 0x8000 for index in range(count)))
+
+
+def tone(value: int, count: int) -> bytes:
+    """Return s16le samples that are all of one value."""
+    return struct.pack("<h", value) * count
+
+
+def write_wav(path: Path, audio: bytes, *, rate: int = 16000, channels: int = 1, width: int = 2) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(audio)
+    return path
+
+
+def read_wav(path: Path, *, rate: int = 16000) -> bytes:
+    """Return the samples of a mono 16-bit file of this rate."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, rate)
+        return file.readframes(file.getnframes())
