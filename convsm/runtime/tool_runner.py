@@ -6,7 +6,6 @@ cancelled ends in one ToolCompleted.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import itertools
@@ -14,7 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -33,6 +32,10 @@ from convsm.runtime.tools import (
     not_run_text,
     runs_on_loop,
 )
+
+if TYPE_CHECKING:
+    # At run time it is imported by what needs it: 15 ms that most sessions never pay.
+    import asyncio
 
 __all__ = ["CLEANUP_SECONDS", "ToolRunner"]
 
@@ -241,6 +244,8 @@ class ToolRunner:
             dismiss(awaitable)
 
     def _ready_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         if self._loop is None:
             self._loop = self._tools.loop
         if self._loop is None:
@@ -266,6 +271,8 @@ class ToolRunner:
             loop.close()
 
     def _begin_task(self, call: _Call, awaitable: Awaitable[Any] | None) -> None:
+        import asyncio
+
         if not self._is_open(call):
             dismiss(awaitable)
             return
@@ -295,9 +302,13 @@ class ToolRunner:
     # The end of an own loop
 
     def _begin_closing(self) -> None:
+        import asyncio
+
         self._closing_task = asyncio.get_running_loop().create_task(self._close_loop())
 
     async def _close_loop(self) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CLEANUP_SECONDS
         try:
@@ -326,10 +337,14 @@ def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _other_tasks() -> set[asyncio.Task[Any]]:
+    import asyncio
+
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 async def _settle(tasks: Iterable[asyncio.Task[Any]], deadline: float) -> None:
+    import asyncio
+
     waited = set(tasks)
     if waited:
         remaining = deadline - asyncio.get_running_loop().time()

@@ -6,17 +6,20 @@ of ``ClientTools`` itself that work without any session.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import orjson
+
+if TYPE_CHECKING:
+    # At run time it is imported by what needs it: 15 ms that most sessions never pay.
+    import asyncio
 
 __all__ = [
     "ClientTools",
@@ -282,6 +285,8 @@ class ClientTools:
         Raises:
             RuntimeError: The event loop given to the constructor is closed.
         """
+        import asyncio
+
         arguments = dict(parameters)
 
         async def execute() -> None:
@@ -312,6 +317,8 @@ class ClientTools:
 
 async def _call_on_thread(handler: ToolHandler, parameters: dict[str, Any]) -> Any:
     """Call on a daemon thread: those of an executor are joined at exit, and one tool could hold that up."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
 
