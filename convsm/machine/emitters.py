@@ -44,9 +44,9 @@ class Emitters(Guards):
         self.socket = "opening"
         self._emit(effects.OpenSocket())
 
-    def diagnose_reuse(self, event: Event) -> None:
-        """Say that a session is started only once."""
-        self._emit(effects.Diagnose("this session was used already; make a new one for each start"))
+    def reject_reuse(self, event: Event) -> None:
+        """Refuse to start a session again."""
+        self._emit(effects.Reject("this session was used already; make a new one for each start"))
 
     def send_opening(self, event: Event) -> None:
         """Send the protocol's opening messages."""

@@ -15,6 +15,7 @@ from convsm.machine.effects import Effect, StateChanged, Unexpected
 from convsm.machine.emitters import Emitters
 from convsm.machine.errors import RefusedCommand
 from convsm.machine.events import COMMANDS, EVENTS, Event
+from convsm.machine.guards import Guards
 from convsm.machine.table import GROUPS, INITIAL, ROWS, STATES
 from convsm.machine.validation import validate
 
@@ -68,7 +69,7 @@ class Session(Emitters):
         return tuple(kind.__name__ for kind in COMMANDS if self.state in _TRIGGERS[kind].transitions)
 
 
-validate(STATES, ROWS, INITIAL, EVENTS, GROUPS, Session)
+validate(STATES, ROWS, INITIAL, EVENTS, GROUPS, Guards, Emitters)
 
 
 def _config() -> list[TransitionConfigDict]:

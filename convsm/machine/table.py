@@ -98,7 +98,7 @@ ROWS = (
     # Opening
     row("Start", "idle", "connecting", when=("is_unused",), do=("open_socket", "arm_ready_timer"),
         why="a conversation begins"),
-    row("Start", "idle", None, do=("diagnose_reuse",),
+    row("Start", "idle", None, do=("reject_reuse",),
         why="a session is used once, so that nothing late of a former one reaches the next"),
     row("SocketOpened", "connecting", None, do=("send_opening",), why="the opening goes before all else"),
     row("SocketOpened", "closing", None, why="the attempt was given up; its close follows"),

@@ -16,9 +16,10 @@ def validate(
     initial: str,
     triggers: Collection[str],
     groups: Mapping[str, tuple[str, ...]],
-    model: type,
+    guards: type,
+    emitters: type,
 ) -> None:
-    """Check states and rows against the events and the model whose methods they name.
+    """Check states and rows against the events and against the methods that they name.
 
     Args:
         states: The states.
@@ -26,7 +27,8 @@ def validate(
         initial: Name of the first state.
         triggers: Names of all event classes.
         groups: Named groups of states.
-        model: The class whose methods are guards and emitters.
+        guards: The class whose own public methods are the guards.
+        emitters: The class whose own public methods are the emitters.
 
     Raises:
         TableError: Something is unknown, unused, doubled or shadowed.
@@ -36,24 +38,28 @@ def validate(
     if len(set(names)) != len(names):
         raise TableError("a state is declared twice")
     known = set(names)
+    known_guards, known_emitters = _methods(guards), _methods(emitters)
     _require(known, {initial}, "initial state")
     for name, members in groups.items():
         _require(known, members, f"group {name!r}")
     for state in states:
-        _require_methods(model, state.on_leave, f"state {state.name!r}")
+        _require(known_emitters, state.on_leave, f"state {state.name!r}")
     for row in rows:
         where = f"row {row.trigger} from {', '.join(row.sources)}"
-        _require(set(triggers), {row.trigger}, where)
+        _require(triggers, {row.trigger}, where)
         _require(known, row.sources, where)
-        if len(set(row.sources)) != len(row.sources):
-            raise TableError(f"{where} names a source twice")
+        if not row.sources or len(set(row.sources)) != len(row.sources):
+            raise TableError(f"{where} names no source, or one twice")
         if row.target is not None:
             _require(known, {row.target}, where)
-        _require_methods(model, (*row.when, *row.do), where)
+        _require(known_guards, row.when, where)
+        _require(known_emitters, row.do, where)
         if not row.why:
             raise TableError(f"{where} gives no reason")
     _require_order(rows)
-    unused = set(triggers) - {row.trigger for row in rows}
+    used = {name for row in rows for name in (row.trigger, *row.when, *row.do)}
+    used.update(name for state in states for name in state.on_leave)
+    unused = {*triggers, *known_guards, *known_emitters} - used
     if unused:
         raise TableError(f"no row uses {', '.join(sorted(unused))}")
     unreachable = known - {initial} - {row.target for row in rows}
@@ -67,22 +73,20 @@ def _require(known: Collection[str], names: Iterable[str], where: str) -> None:
         raise TableError(f"{where} names {', '.join(unknown)}, which does not exist")
 
 
-def _require_methods(model: type, names: Iterable[str], where: str) -> None:
-    missing = sorted({name for name in names if not callable(getattr(model, name, None))})
-    if missing:
-        raise TableError(f"{where} names {', '.join(missing)}, which {model.__name__} does not have")
+def _methods(kind: type) -> set[str]:
+    return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
 
 
 def _require_order(rows: tuple[Row, ...]) -> None:
-    # `transitions` takes the first row whose guards hold, so a row behind an unguarded one is dead,
-    # and a group without an unguarded row could decline an event in silence.
-    closed: dict[tuple[str, str], bool] = {}
+    # `transitions` takes the first row whose guards hold, so a row behind one that asks no more is
+    # dead, and a group without an unguarded row could decline an event in silence.
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         for source in row.sources:
-            key = (row.trigger, source)
-            if closed.get(key):
-                raise TableError(f"a row {row.trigger} from {source} stands behind one without guards")
-            closed[key] = not row.when
-    for (trigger, source), is_closed in closed.items():
-        if not is_closed:
+            earlier = groups.setdefault((row.trigger, source), [])
+            if any(set(other.when) <= set(row.when) for other in earlier):
+                raise TableError(f"a row {row.trigger} from {source} stands behind one that asks no more")
+            earlier.append(row)
+    for (trigger, source), group in groups.items():
+        if group[-1].when:
             raise TableError(f"the rows {trigger} from {source} do not end with one without guards")

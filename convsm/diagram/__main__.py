@@ -1,0 +1,7 @@
+"""`python -m convsm.diagram`."""
+
+import sys
+
+from convsm.diagram.files import main
+
+sys.exit(main())
