@@ -1,0 +1,198 @@
+"""The command line: convsm demo, diagram, inspect and replay. What a command needs is imported by it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+
+from convsm.version import VERSION
+
+__all__ = ["main"]
+
+DIFFERENT = 1
+UNUSABLE = 2
+# What a shell reports of a program that Ctrl-C ended: 128 and the number of SIGINT.
+ENDED_BY_USER = 130
+# Python's own advice for a reader that has gone.
+READER_GONE = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        Exit code: 0 as hoped, 1 if a demo or a replay was not, 2 if something cannot be used,
+        130 after Ctrl-C.
+
+    Raises:
+        SystemExit: From argparse, for ``--help``, ``--version`` (0) and wrong usage (2).
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return UNUSABLE
+    from convsm.errors import ConvsmError
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What an old console cannot write is not worth a traceback.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except ConvsmError as error:
+        print(f"convsm: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return ENDED_BY_USER
+    except BrokenPipeError:
+        # Else the interpreter flushes once more at its end, and complains.
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return READER_GONE
+    except OSError as error:
+        print(f"convsm: the system reports: {error.strerror or error}.", file=sys.stderr)
+        return UNUSABLE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convsm",
+        description="The state machine behind a real-time voice conversation with an AI agent.",
+        epilog="convsm COMMAND --help tells the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"convsm {VERSION}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "hold a spoken conversation with an agent on this machine, and watch the states",
+        "A recorded voice talks to a scripted agent over a real WebSocket on this machine, in about 20 "
+        "seconds: the agent greets, answers, is interrupted in mid-sentence, calls a tool, takes leave. "
+        "It needs no key, no network, no sound card. "
+        "The exit code is 0 only if the whole script was seen.",
+    )
+    demo.add_argument(
+        "--input",
+        metavar="FILE",
+        help="your words instead of the recorded voice: a WAV file, 16-bit mono; the agent takes its "
+        "first half as a question, the second as an interruption",
+    )
+    demo.add_argument("--out", metavar="FILE", help="write what was heard of the agent to a WAV file")
+    demo.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
+    demo.add_argument("--fast", action="store_true", help="four times as fast, with chirping voices")
+
+    diagram = _command(
+        commands,
+        "diagram",
+        _diagram,
+        "draw the state machine",
+        "Draw the state machine from the rows of its table.",
+    )
+    diagram.add_argument(
+        "--format",
+        choices=("mermaid", "dot", "svg", "matrix"),
+        default="mermaid",
+        help="a Mermaid diagram (the default), Graphviz's dot, an SVG picture (needs Graphviz), or a "
+        "Markdown matrix of states and events with guards, effects and reasons",
+    )
+    diagram.add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
+
+    inspect = _command(
+        commands,
+        "inspect",
+        _inspect,
+        "print the rows of the table with their reasons",
+        "Print the rows of the table that concern a state or an event, with guards, effects and reasons.",
+    )
+    inspect.add_argument(
+        "name", nargs="?", metavar="STATE|EVENT", help="such as interrupted, or AgentAudio; without it, all"
+    )
+
+    replay = _command(
+        commands,
+        "replay",
+        _replay,
+        "feed a recording to a fresh machine and compare",
+        "Feed the events of a recording to a fresh machine and compare the effects. The exit code is 0 if "
+        "all are equal, 1 if some differ, 2 if the file is no recording.",
+    )
+    replay.add_argument("file", metavar="FILE", help="what convsm demo --record, or record=…, wrote")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: object,
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from convsm.demo import Demo
+
+    return Demo(arguments.input, arguments.out, arguments.record, arguments.fast).run(sys.stdout)
+
+
+def _diagram(arguments: argparse.Namespace) -> int:
+    from convsm import diagram
+
+    draw = {
+        "mermaid": diagram.mermaid,
+        "dot": diagram.dot,
+        "svg": diagram.svg,
+        "matrix": diagram.matrix,
+    }[arguments.format]
+    text = draw()
+    if arguments.out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        # The same bytes on every system.
+        with open(arguments.out, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        from convsm.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"--out {arguments.out} cannot be written ({error.strerror}); name another file."
+        ) from None
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from convsm import diagram
+
+    sys.stdout.write(diagram.inspect(arguments.name))
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from convsm.recording import replay
+
+    try:
+        report = replay(arguments.file)
+    except OSError as error:
+        from convsm.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"{arguments.file} cannot be read ({error.strerror}); name a recording."
+        ) from None
+    print(report.text())
+    return 0 if report.is_equal else DIFFERENT

@@ -1,0 +1,5 @@
+"""The demo: a spoken conversation with a scripted agent, over a real WebSocket, without key or sound card."""
+
+from convsm.demo.performance import Demo
+
+__all__ = ["Demo"]

@@ -1,0 +1,114 @@
+"""The spoken lines of the demo: what is said in which voice, and how a WAV file becomes samples.
+
+The files in ``convsm/data`` were made with espeak-ng 1.51 and sox 14.4, for each line of ``LINES``::
+
+    espeak-ng ESPEAK_OPTIONS_OF_THE_VOICE -w raw.wav "TEXT"
+    sox -R raw.wav -b 16 -r 16000 -c 1 NAME.wav \
+        silence 1 0.01 0.5% fade t 0.01 reverse silence 1 0.01 0.5% fade t 0.03 reverse norm -6
+
+The two ``silence`` effects trim both ends, ``norm`` brings all lines to one level.
+"""
+
+from __future__ import annotations
+
+import wave
+from array import array
+from contextlib import suppress
+from importlib.resources import files
+
+import attrs
+
+from convsm.audio.formats import AUDIO_FORMATS, audio_format
+from convsm.audio.wav_files import WavReader
+from convsm.errors import AudioError
+
+__all__ = ["LINES", "RATE", "VOICES", "Line", "Sound", "load_line", "read_sound"]
+
+RATE = 16000
+# Longer input is not read: the conversation is over before.
+MAX_SECONDS = 60.0
+
+# Options of espeak-ng: a voice, its speed in words a minute, its pitch from 0 to 99.
+VOICES = {
+    "agent": "-v en-gb-x-rp+f2 -s 170 -p 45",
+    "user": "-v en-us+m3 -s 175 -p 40",
+}
+
+
+@attrs.frozen
+class Line:
+    """Something that is said in the demo.
+
+    Attributes:
+        voice: Who says it, a key of ``VOICES``.
+        text: The words.
+    """
+
+    voice: str
+    text: str
+
+
+# By the name of the WAV file.
+LINES = {
+    "greeting": Line("agent", "Hello! I am the loopback agent. What would you like to know?"),
+    "question": Line("user", "What is a state machine good for in a conversation?"),
+    "answer": Line(
+        "agent",
+        "At every moment it knows what it is doing. Each change of state is a row of one table, "
+        "and from it come the pictures and the tests.",
+    ),
+    "interruption": Line("user", "Thanks! Set a ten minute timer."),
+    "result": Line("agent", "Done. Your timer is running. It rings in ten minutes."),
+    "farewell": Line("agent", "It was nice talking to you. Goodbye!"),
+}
+
+
+@attrs.frozen
+class Sound:
+    """A mono signal of 16-bit samples.
+
+    Attributes:
+        pcm: The samples, s16le.
+        rate: Samples a second.
+    """
+
+    pcm: bytes = attrs.field(repr=lambda pcm: f"<{len(pcm)} bytes>")
+    rate: int = RATE
+
+    @property
+    def seconds(self) -> float:
+        """How long it sounds."""
+        return len(self.pcm) / (2 * self.rate)
+
+    def hurried(self, speed: int) -> Sound:
+        """Return it so many times as fast, and as much higher: every ``speed``-th sample is kept."""
+        return Sound(array("h", self.pcm)[::speed].tobytes(), self.rate)
+
+
+def load_line(name: str) -> Sound:
+    """Return a line of the demo, by its key in ``LINES``."""
+    with (files("convsm") / "data" / f"{name}.wav").open("rb") as file, wave.open(file) as reader:
+        return Sound(reader.readframes(reader.getnframes()), reader.getframerate())
+
+
+def read_sound(path: str) -> Sound:
+    """Return the first minute of a user's WAV file.
+
+    Raises:
+        AudioError: It cannot be read, holds no sound, or is not 16-bit mono at a rate that the protocol
+            knows; the message tells how to convert it.
+    """
+    rate = RATE
+    # What is wrong with the file, the reader below says better.
+    with suppress(OSError, EOFError, wave.Error), wave.open(path) as header:
+        rate = header.getframerate()
+    wanted = f"pcm_{rate}"
+    sound_format = audio_format(wanted if wanted in AUDIO_FORMATS else f"pcm_{RATE}")
+    reader = WavReader(path, sound_format)
+    try:
+        pcm = reader.read(sound_format.bytes_of(MAX_SECONDS))
+    finally:
+        reader.close()
+    if not pcm:
+        raise AudioError(f"Audio input {path} holds no sound; record something.")
+    return Sound(pcm, sound_format.rate)

@@ -1,0 +1,150 @@
+"""The demo held four times as fast, or cut short. The whole in real time is in tests/test_cli.py."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import threading
+
+import attrs
+import pytest
+
+from convsm.demo import Demo, performance
+from convsm.demo.observing import ObservedAudio
+from convsm.demo.scene import compose
+from convsm.demo.speech import read_sound
+from convsm.demo.timeline import Timeline
+from convsm.demo.witness import Witness
+from convsm.errors import AudioError, ConfigurationError
+from convsm.machine.effects import StateChanged
+from convsm.recording import replay
+from convsm.testing import Close, Expect, RefuseHandshake, Say
+from tests.demo.sounds import write_wav
+from tests.demo.streams import FailingStream, Stream
+
+ESCAPES = re.compile(r"\r|\x1b\[[0-9;]*[Km]")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    before = threading.enumerate()
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)
+    assert logging.getLogger("convsm").propagate
+    assert not logging.getLogger("convsm").handlers
+
+
+@pytest.fixture
+def shortened(monkeypatch):
+    """Replace the agent's script."""
+
+    def shorten(*steps):
+        scene = attrs.evolve(compose(speed=4), steps=steps)
+        monkeypatch.setattr(performance, "compose", lambda recording, speed: scene)
+
+    return shorten
+
+
+def test_a_recording_is_heard_and_a_terminal_shows_it_live(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Stream(is_terminal=True)
+    mine = write_wav(tmp_path / "mine.wav", b"\x00\x20" * 48000 * 3, 48000)
+    heard, recording = str(tmp_path / "heard.wav"), str(tmp_path / "session.jsonl")
+    assert Demo(mine, heard, recording, is_fast=True).run(terminal) == 0
+    shown = terminal.getvalue()
+    assert "\x1b[1;36magent_speaking" in shown
+    assert re.search(r"agent  [█░]{20} \d\.\d of \d\.\d s heard", shown)
+    assert re.search(r"user   [█░]{20} microphone", shown)
+    assert "tool   runs for" in shown
+    plain = ESCAPES.sub("\n", shown)
+    assert all(len(line) <= 80 for line in plain.split("\n"))
+    assert 'said "[1.5 s heard]"' in plain
+    assert "Your recording talks" in plain
+    assert "The whole script was seen" in plain
+    assert "recording       " in plain
+    assert replay(recording).is_equal
+    # What was heard has the length of the conversation, for its gaps are in it.
+    assert 3 < read_sound(heard).seconds < 15
+
+
+def test_what_was_not_seen_is_told_and_fails(shortened):
+    shortened(Close(1011, "enough"))
+    stream = io.StringIO()
+    assert Demo(is_fast=True).run(stream) == 1
+    told = stream.getvalue().partition("Not seen of the script:\n")[2]
+    assert "- the state agent_speaking\n" in told
+    assert "close code 1000" in told
+    assert "- the tool's result at the agent\n" in told
+
+
+def test_a_refused_connection_is_told_and_fails(shortened):
+    shortened(RefuseHandshake(503))
+    stream = io.StringIO()
+    assert Demo(is_fast=True).run(stream) == 1
+    assert "HTTP status 503" in " ".join(stream.getvalue().split())
+
+
+def test_a_conversation_that_takes_too_long_is_ended_and_fails(shortened, monkeypatch):
+    monkeypatch.setattr(performance, "LIMIT_SECONDS", 0.2)
+    shortened(Say("I could go on for ever.", seconds=20.0))
+    stream = io.StringIO()
+    assert Demo(is_fast=True).run(stream) == 1
+    assert "user   ended the conversation" in stream.getvalue()
+
+
+def test_a_failure_of_the_script_is_told(shortened):
+    shortened(Expect("pong", timeout=0.1))
+    stream = io.StringIO()
+    assert Demo(is_fast=True).run(stream) == 1
+    assert "- a script without failure: connection 0: Expect" in stream.getvalue()
+
+
+def test_a_stream_without_a_reader_ends_the_conversation(shortened):
+    shortened(Say("Is anybody there?", seconds=20.0))
+    with pytest.raises(BrokenPipeError):
+        Demo(is_fast=True).run(FailingStream())
+
+
+def test_ctrl_c_ends_the_conversation(shortened, monkeypatch):
+    def press(timeline, witness, audio):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(performance, "_watch", press)
+    shortened(Say("Shall I go on?", seconds=20.0))
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        Demo(is_fast=True).run(stream)
+    assert "user   ended the conversation" in stream.getvalue()
+
+
+def test_files_that_cannot_be_used_are_refused_before_anything_begins(tmp_path):
+    mine = write_wav(tmp_path / "mine.wav")
+    words = read_sound(mine)
+    stream = io.StringIO()
+    with pytest.raises(AudioError, match="cannot be opened"):
+        Demo(str(tmp_path / "missing.wav")).run(stream)
+    with pytest.raises(ConfigurationError, match=r"--out .* cannot be written .*name another file"):
+        Demo(output=str(tmp_path / "nowhere" / "out.wav")).run(stream)
+    with pytest.raises(ConfigurationError, match=r"--record .* cannot be written"):
+        Demo(record=str(tmp_path)).run(stream)
+    with pytest.raises(ConfigurationError, match="--input and --out are one file"):
+        Demo(mine, output=str(tmp_path / "." / "mine.wav")).run(stream)
+    with pytest.raises(ConfigurationError, match="--out and --record are one file"):
+        Demo(output=mine, record=mine).run(stream)
+    assert stream.getvalue() == ""
+    assert read_sound(mine) == words
+
+
+def test_the_last_line_has_room_on_the_narrowest_terminal():
+    timeline = Timeline(io.StringIO(), columns=60)
+    audio = ObservedAudio()
+    witness = Witness(timeline, compose(), audio)
+    assert performance.activity(witness, audio, 0.0, timeline) == ("user", "....... microphone")
+    witness.changes.append(StateChanged("listening", "tool_running", "ToolCalled", 1.0))
+    assert performance.activity(witness, audio, 1.25, timeline) == ("tool", "runs for 0.2 s")

@@ -1,0 +1,82 @@
+"""The script of the demo, without playing it."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convsm.demo.scene import compose
+from convsm.demo.speech import LINES, Sound, load_line
+from convsm.machine import SessionOptions
+from convsm.testing import Expect, Interrupt, Pause, Say, UserSaid
+
+# From the first sample to the farewell's last, with the tool; the promise is half a minute.
+LONGEST = 25.0
+
+recordings = st.builds(
+    lambda seconds, rate: Sound(b"\x01\x00" * round(seconds * rate), rate),
+    st.floats(0.01, 20.0),
+    st.sampled_from([8000, 16000, 48000]),
+)
+
+
+def position(scene, step):
+    return next(index for index, other in enumerate(scene.steps) if other is step)
+
+
+def heard_between(scene, first, last):
+    """Return how much of the microphone the agent hears between two steps."""
+    steps = scene.steps[position(scene, first) : position(scene, last)]
+    return sum(step.seconds for step in steps if isinstance(step, Expect) and step.seconds is not None)
+
+
+def length(scene):
+    """Return how long the whole takes at most, in seconds."""
+    pauses = sum(step.seconds for step in scene.steps if isinstance(step, Pause))
+    farewell = [step for step in scene.steps if isinstance(step, Say)][-1]
+    return scene.ear_seconds + pauses + scene.tool_seconds + Sound(farewell.audio or b"").seconds
+
+
+def find(scene, kind, number=0):
+    return [step for step in scene.steps if isinstance(step, kind)][number]
+
+
+def assert_sound(scene, speed):
+    interrupt = find(scene, Interrupt)
+    answer = find(scene, Say, 1)
+    cut_after = heard_between(scene, answer, interrupt)
+    assert 0.5 / speed < cut_after < len(answer.audio) / (2 * 16000), "the answer is cut in its middle"
+    to_transcript = heard_between(scene, interrupt, find(scene, UserSaid, 1))
+    assert to_transcript < SessionOptions().settle_seconds - 0.2, "the transcript ends the interruption"
+    assert length(scene) < LONGEST / speed
+    (corrected,) = scene.corrections
+    assert LINES["answer"].text.startswith(corrected.removesuffix("..."))
+    assert scene.microphone.rate == scene.input_format.rate
+
+
+@given(recording=recordings, speed=st.sampled_from([1, 4]))
+@settings(max_examples=30)
+def test_with_any_recording_the_answer_is_cut_and_the_whole_stays_short(recording, speed):
+    assert_sound(compose(recording, speed), speed)
+
+
+def test_with_the_shipped_voice_the_answer_is_cut_and_the_whole_stays_short():
+    for speed in (1, 4):
+        assert_sound(compose(speed=speed), speed)
+    assert length(compose()) > 12
+
+
+def test_the_microphone_hears_all_that_the_user_says_after_the_greeting():
+    scene = compose()
+    pcm = scene.microphone.pcm
+    question, words = load_line("question").pcm, load_line("interruption").pcm
+    start = pcm.index(question)
+    assert start / 32000 > load_line("greeting").seconds
+    assert pcm.index(words) > start + len(question)
+    assert pcm.endswith(words)
+
+
+def test_transcripts_of_a_recording_tell_how_much_was_heard():
+    scene = compose(Sound(bytes(2 * 16000 * 6)))
+    assert scene.tentative == ("[1.5 s heard so far]",)
+    assert scene.transcripts == ("[3.0 s heard]", "[4.0 s more heard]")

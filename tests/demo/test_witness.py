@@ -1,0 +1,196 @@
+"""What the witness shows and what it finds missing, without a conversation."""
+
+from __future__ import annotations
+
+import io
+import logging
+from types import SimpleNamespace
+
+import attrs
+import pytest
+
+from convsm.audio.formats import audio_format
+from convsm.demo.observing import ObservedAudio
+from convsm.demo.scene import compose
+from convsm.demo.timeline import Timeline
+from convsm.demo.witness import Notes, Witness, reason_of
+from convsm.machine.effects import StateChanged
+from convsm.machine.table import ROWS, STATES
+from convsm.runtime.wiring import DisconnectionDetails
+
+PCM = audio_format("pcm_16000")
+
+
+@pytest.fixture
+def scene():
+    return attrs.evolve(compose(speed=4), tool_seconds=0.0)
+
+
+@pytest.fixture
+def stage(scene):
+    stream, audio = io.StringIO(), ObservedAudio()
+    audio.configure(PCM, PCM, SimpleNamespace())
+    return SimpleNamespace(
+        scene=scene, stream=stream, audio=audio, witness=Witness(Timeline(stream), scene, audio)
+    )
+
+
+def change(target, event="Event", source="idle", at=100.0):
+    return StateChanged(source, target, event, at)
+
+
+def see_everything(stage):
+    """Let the witness see what a conversation without fault shows it; return the agent's side."""
+    witness, scene = stage.witness, stage.scene
+    stage.audio.play(1, PCM.silence(5))
+    stage.audio.interrupt()
+    scene.cut.at = stage.audio.silenced_at - 0.002
+    for state in STATES:
+        witness.state_change(change(state.name, at=stage.audio.silenced_at - 0.001))
+    for text in scene.responses:
+        witness.agent_response(text)
+    for text in scene.tentative:
+        witness.tentative_transcript(text)
+    for text in scene.transcripts:
+        witness.user_transcript(text)
+    for text in scene.corrections:
+        witness.correction("all of it", text)
+    witness.use_tool({"minutes": 10, "tool_call_id": "call_1"})
+    witness.disconnect(DisconnectionDetails("agent", 1000))
+    return SimpleNamespace(
+        tool_results=[{"result": '{"timer":"running","minutes":10}'}],
+        pongs=[1, 2, 3],
+        user_audio=scene.microphone.pcm + bytes(32000),
+    )
+
+
+def test_nothing_is_missing_when_all_was_seen(stage):
+    connection = see_everything(stage)
+    assert stage.witness.missing(connection, []) == []
+    assert stage.witness.is_over.is_set()
+
+
+def test_of_a_conversation_that_never_was_everything_is_missing(stage):
+    lacks = stage.witness.missing(None, [])
+    assert [lack for lack in lacks if lack.startswith("the state ")] == [
+        f"the state {state.name}" for state in STATES
+    ]
+    assert len([lack for lack in lacks if lack.startswith(("agent:", "user:", "tentative:"))]) == 7
+    assert "silence after the interruption" in lacks
+    assert lacks[-1] == "a connection at the agent"
+
+
+def mute(connection):
+    connection.user_audio = bytes(len(connection.user_audio))
+
+
+def cut_short(connection):
+    connection.user_audio = connection.user_audio[:1000]
+
+
+def add_noise(connection):
+    connection.user_audio += b"\x01\x00"
+
+
+def forget_pong(connection):
+    connection.pongs = [1, 3]
+
+
+def spoil_result(connection):
+    connection.tool_results[0]["result"] = "no"
+
+
+def repeat_result(connection):
+    connection.tool_results *= 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "lack"),
+    [
+        (mute, "the user's words"),
+        (cut_short, "the user's words"),
+        (add_noise, "the user's words"),
+        (forget_pong, "the pongs"),
+        (spoil_result, "the tool's result"),
+        (repeat_result, "the tool's result"),
+    ],
+)
+def test_what_the_agent_did_not_get_is_missing(stage, spoil, lack):
+    connection = see_everything(stage)
+    spoil(connection)
+    (found,) = stage.witness.missing(connection, [])
+    assert found.startswith(lack)
+
+
+@pytest.mark.parametrize("state", [state.name for state in STATES])
+def test_a_state_that_was_not_reached_is_missing(stage, state):
+    connection = see_everything(stage)
+    stage.witness.changes = [seen for seen in stage.witness.changes if seen.target != state]
+    assert stage.witness.missing(connection, []) == [f"the state {state}"]
+
+
+@pytest.mark.parametrize("kind", ["agent", "tentative", "user", "correction"])
+def test_a_text_that_was_not_heard_is_missing(stage, kind):
+    connection = see_everything(stage)
+    text = stage.witness.heard[kind].pop()
+    assert stage.witness.missing(connection, []) == [f'{kind}: "{text}"']
+
+
+@pytest.mark.parametrize("ending", [DisconnectionDetails("user"), DisconnectionDetails("error", 1011), None])
+def test_another_end_than_the_agents_is_not_the_one_of_the_script(stage, ending):
+    connection = see_everything(stage)
+    stage.witness.ending = ending
+    (found,) = stage.witness.missing(connection, [])
+    assert found.startswith("the agent's own end")
+
+
+def test_what_the_agent_complains_of_is_told(stage):
+    connection = see_everything(stage)
+    assert stage.witness.missing(connection, ["it hurts"]) == ["a script without failure: it hurts"]
+
+
+def test_the_timeline_tells_who_did_what(stage):
+    witness = stage.witness
+    witness.state_change(change("connecting", "Start", at=0.0))
+    witness.disconnect(DisconnectionDetails("error", 1011, message="it broke"))
+    lines = stage.stream.getvalue().splitlines()
+    assert lines[1] == "  0.00  connecting      app    Start: a conversation begins"
+    assert lines[2].endswith("connecting      error  ended the conversation, close code 1011: it broke")
+
+
+def test_silence_that_did_not_come_is_not_measured(stage, monkeypatch):
+    monkeypatch.setattr("convsm.demo.witness.INSTANT", 0.0)
+    stage.witness.state_change(change("interrupted", "Interrupted", "agent_speaking"))
+    assert stage.witness.interruption is None
+
+
+def test_an_interruption_is_measured_from_the_agent_and_from_the_event(stage):
+    see_everything(stage)
+    assert stage.witness.interruption.from_event == pytest.approx(0.001)
+    assert stage.witness.interruption.from_agent == pytest.approx(0.002)
+    assert "silent 1.00 ms later, 5.0 s of speech dropped" in stage.stream.getvalue()
+
+
+def test_every_change_of_state_has_the_reason_of_a_row():
+    for row in ROWS:
+        if row.target is None:
+            continue
+        for source in row.sources:
+            reasons = {
+                other.why
+                for other in ROWS
+                if other.trigger == row.trigger and other.target == row.target and source in other.sources
+            }
+            assert reason_of(StateChanged(source, row.target, row.trigger, 0.0)) in reasons
+
+
+def test_a_change_without_a_row_has_no_reason():
+    assert reason_of(change("connecting", "Nonsense")) == ""
+
+
+def test_warnings_become_lines(stage):
+    logger = logging.Logger("convsm.test")
+    logger.addHandler(Notes(Timeline(stage.stream)))
+    logger.warning("the %s is loose", "cable")
+    logger.info("nothing happened")
+    assert stage.stream.getvalue() == "  0.00  idle            note   the cable is loose\n"
