@@ -141,8 +141,11 @@ class WavDevice:
         if self._playout.due <= now:
             # Ticks that nobody came for were silent, as on a sound card: caught up with, they would let
             # speech be heard before it had the time to sound.
-            missed = int((now - self._playout.due) / TICK)
+            missed = max(0, int((now - self._playout.due) / TICK) - 1)
             self._playout.meet(1 + missed)
+            while self._playout.due <= now:  # the division may round either way
+                self._playout.meet()
+                missed += 1
             self._hear(missed)
         if now - self._capture.due > LARGEST_LAG:
             self._capture.start += now - self._capture.due

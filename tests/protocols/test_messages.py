@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import attrs
 import pytest
 from hypothesis import given
@@ -25,9 +26,10 @@ def test_messages_are_frozen_values_with_slots(kind):
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_field_of_a_message_is_documented(kind):
-    documented = kind.__doc__.partition("Attributes:")[2]
+    # From Python 3.13 on the compiler strips the indentation of docstrings.
+    documented = inspect.cleandoc(kind.__doc__).partition("Attributes:")[2]
     for name in attrs.fields_dict(kind):
-        assert f"\n        {name}: " in documented
+        assert f"\n    {name}: " in documented
 
 
 def test_all_reports_are_named_among_the_messages():
