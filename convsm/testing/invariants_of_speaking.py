@@ -1,0 +1,203 @@
+"""The invariants of what happens while a session is open: speech, tools and pings."""
+
+from __future__ import annotations
+
+import attrs
+
+from convsm.machine import effects as asked
+from convsm.machine import events as came
+from convsm.machine.events import Event
+from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep
+
+__all__ = [
+    "AudioIsHandedOverInOrder",
+    "EveryPingIsAnswered",
+    "InterruptionIsDecided",
+    "SpeakingIsAudible",
+    "ToolsAreAnsweredOnce",
+]
+
+
+@attrs.define
+class AudioIsHandedOverInOrder(Invariant):
+    """What is fresh is handed over once, under the next number; an interruption flushes it all."""
+
+    number = 5
+    sentence = (
+        "Fresh audio is handed over once and in order while the session is open; what was cut is not "
+        "heard again."
+    )
+    has_audio: bool = False
+    handed: int = 0
+    fresh_from: int | None = None
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        event, source = step.event, step.before.state
+        plays = [effect for effect in step.effects if isinstance(effect, asked.Play)]
+        flushes = sum(isinstance(effect, asked.Flush) for effect in step.effects)
+        begins = sum(isinstance(effect, asked.BeginPlayout) for effect in step.effects)
+        if plays != self._due(event, source):
+            self.fail(step, "audio was lost, doubled, reordered or revived")
+        must = self.has_audio and (
+            (isinstance(event, came.Interrupted) and source in OPEN)
+            or (isinstance(event, came.End) and source in LIVE)
+        )
+        # A farewell is cut short by the user, or by its limit.
+        may = must or (source == "closing" and isinstance(event, came.End | came.TimerFired))
+        if not must <= flushes <= may:
+            self.fail(step, "playout was flushed without need, or was not")
+        must = self.has_audio and isinstance(event, came.AudioStarted) and source in OPEN
+        may = must or (isinstance(event, came.AudioStarted) and source == "closing")
+        if not must <= begins <= may:
+            self.fail(step, "playout was begun without need, or was not")
+        self._note(step)
+
+    def _due(self, event: Event, source: str) -> list[asked.Play]:
+        if not isinstance(event, came.AgentAudio) or source not in OPEN or not self.has_audio:
+            return []
+        if not event.audio or (self.fresh_from is not None and event.turn < self.fresh_from):
+            return []
+        return [asked.Play(self.handed + 1, event.audio, event.turn)]
+
+    def _note(self, step: ObservedStep) -> None:
+        if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
+            cut = step.event.fresh_from
+            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+        for effect in step.effects:
+            if isinstance(effect, asked.Play):
+                self.handed = effect.number
+            elif isinstance(effect, asked.StartAudio | asked.StopAudio):
+                self.has_audio = isinstance(effect, asked.StartAudio)
+
+
+@attrs.define
+class ToolsAreAnsweredOnce(Invariant):
+    """One call id is one call: run once, answered at most once, cancelled when the session ends."""
+
+    number = 6
+    sentence = (
+        "A call id is run once and answered at most once: exactly once if a response is expected and "
+        "the session is still going on when its handler ends; closing cancels the open calls."
+    )
+    seen: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+    awaited: frozenset[str] = frozenset()
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        event, effects = step.event, step.effects
+        runs: list[asked.RunTool] = []
+        answers: list[asked.ToolResult] = []
+        if isinstance(event, came.ToolCalled) and step.before.state in LIVE:
+            if event.call_id not in self.seen:
+                runs = [asked.RunTool(event.call_id, event.name, event.parameters, event.expects_response)]
+            elif [type(effect) for effect in effects] != [asked.Diagnose]:
+                self.fail(step, "a repeated id gave more or less than a diagnostic")
+        elif isinstance(event, came.ToolCompleted) and event.call_id in self.running:
+            if event.call_id in self.awaited:
+                answers = [asked.ToolResult(event.call_id, event.result, event.is_error, event.error_type)]
+            self.running -= {event.call_id}
+        if runs != [effect for effect in effects if isinstance(effect, asked.RunTool)]:
+            self.fail(step, "a call was not run, or run again")
+        sent = [effect.message for effect in effects if isinstance(effect, asked.Transmit)]
+        if answers != [message for message in sent if isinstance(message, asked.ToolResult)]:
+            self.fail(step, "a result was lost, doubled or changed")
+        self._cancel(step)
+        for run in runs:
+            self.seen |= {run.call_id}
+            self.running |= {run.call_id}
+            if run.expects_response:
+                self.awaited |= {run.call_id}
+
+    def _cancel(self, step: ObservedStep) -> None:
+        ends = step.before.state in LIVE and step.after.state not in LIVE
+        cancelled = [effect.call_id for effect in step.effects if isinstance(effect, asked.CancelTool)]
+        if sorted(cancelled) != (sorted(self.running) if ends else []):
+            self.fail(step, "an open call was not cancelled, or another was")
+        if ends:
+            self.running = frozenset()
+
+
+@attrs.define
+class EveryPingIsAnswered(Invariant):
+    """The pong waits for nobody."""
+
+    number = 7
+    sentence = "Until closing, every ping is answered by its pong before anything else is done."
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        if isinstance(step.event, came.Pinged) and step.before.state in LIVE:
+            pong = asked.Transmit(asked.Pong(step.event.ping_id))
+            if step.effects[:1] != (pong,) or pong in step.effects[1:]:
+                self.fail(step, "the pong is not first, or not alone")
+
+
+@attrs.define
+class SpeakingIsAudible(Invariant):
+    """The state says speaking exactly while something can be heard (text-only: is being streamed)."""
+
+    number = 8
+    sentence = (
+        "The state is agent_speaking exactly while the session is open and something that was handed "
+        "over is still to be heard (text-only: while a response is streamed)."
+    )
+    handed: int = 0
+    heard: int = 0
+    fresh_from: int | None = None
+    is_streaming: bool = False
+    turn: int | None = None
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        event = step.event
+        if step.before.state in OPEN and step.before.options.text_only:
+            self._follow_text(event)
+        if isinstance(event, came.Interrupted) and step.before.state in LIVE:
+            cut = event.fresh_from
+            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+            self.is_streaming = False
+        if isinstance(event, came.Played) and event.through <= self.handed:
+            self.heard = max(self.heard, event.through)
+        elif isinstance(event, came.AudioFailed):
+            self.heard = self.handed
+        for effect in step.effects:
+            if isinstance(effect, asked.Play):
+                self.handed = effect.number
+            elif isinstance(effect, asked.Flush):
+                self.heard = self.handed
+        is_audible = step.after.state in OPEN and (self.is_streaming or self.heard < self.handed)
+        if is_audible != (step.after.state == "agent_speaking"):
+            self.fail(step, "the agent is audible" if is_audible else "nothing is audible")
+
+    def _follow_text(self, event: Event) -> None:
+        if isinstance(event, came.TextPart) and event.kind != "stop":
+            if event.turn is None or self.fresh_from is None or event.turn >= self.fresh_from:
+                turns = [turn for turn in (event.turn, self.turn) if turn is not None]
+                self.turn = max(turns, default=None) if self.is_streaming else event.turn
+                self.is_streaming = True
+        elif isinstance(event, came.TextPart | came.AgentResponse) and (
+            event.turn is None or self.turn is None or event.turn >= self.turn
+        ):
+            self.is_streaming = False
+
+
+@attrs.define
+class InterruptionIsDecided(Invariant):
+    """Every interruption is confirmed at once, for nothing in the alphabet pauses playout yet."""
+
+    number = 11
+    sentence = (
+        "An interruption is resumed, confirmed or heard out, and only one of these; one that pauses "
+        "nothing is confirmed as it begins."
+    )
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        if step.after.state != "interrupted" or step.before.state == "interrupted":
+            return
+        if not isinstance(step.event, came.Interrupted):
+            self.fail(step, "nothing interrupted")
+        if not step.after.options.text_only and asked.Flush() not in step.effects:
+            self.fail(step, "what was handed over was not flushed")

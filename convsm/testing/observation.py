@@ -1,0 +1,144 @@
+"""One step of a session as an observer sees it, and what an invariant over such steps is."""
+
+from __future__ import annotations
+
+import functools
+import reprlib
+from typing import ClassVar, NoReturn, TypeVar
+
+import attrs
+
+from convsm.machine import GROUPS, ROWS, Row, Session
+from convsm.machine.effects import Effect
+from convsm.machine.errors import RefusedCommand
+from convsm.machine.events import Event
+
+__all__ = ["LIVE", "OPEN", "Invariant", "ObservedStep", "perform", "row_for", "snapshot"]
+
+# Where a conversation can go on: with the server's acceptance, and from the start.
+OPEN = frozenset(GROUPS["open"])
+LIVE = OPEN | {"connecting"}
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 200
+
+_CONTAINERS = frozenset((dict, list, set))
+
+_ROWS: dict[tuple[str, str], list[Row]] = {}
+for _row in ROWS:
+    for _source in _row.sources:
+        _ROWS.setdefault((_row.trigger, _source), []).append(_row)
+
+
+def snapshot(original: T) -> T:
+    """Return an independent twin of a session, a world or an invariant.
+
+    Args:
+        original: The instance; nobody else may use it meanwhile. Events and messages that it holds
+            are shared with the twin, for they are values.
+
+    Returns:
+        An instance that is equal now and goes its own way from here.
+    """
+    kind = type(original)
+    twin = kind.__new__(kind)
+    for name in _fields(kind):
+        value = getattr(original, name)
+        setattr(twin, name, value.copy() if type(value) in _CONTAINERS else value)
+    return twin
+
+
+@functools.cache
+def _fields(kind: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind))
+
+
+def row_for(session: Session, event: Event) -> Row | None:
+    """Return the row that an event would take now.
+
+    Args:
+        session: The session; it is not changed.
+        event: The event.
+
+    Returns:
+        The first row of the event's class and the session's state whose guards hold; None if the
+        event would be refused.
+    """
+    for row in _ROWS.get((type(event).__name__, session.state), ()):
+        if all(getattr(session, guard)(event) for guard in row.when):
+            return row
+    return None
+
+
+def perform(session: Session, event: Event) -> tuple[Effect, ...]:
+    """Let a session handle an event and take a refused command for what it is: no effects.
+
+    Args:
+        session: The session; nobody else may use it meanwhile.
+        event: The event.
+
+    Returns:
+        The effects; none for a command that was refused.
+    """
+    try:
+        return session.handle(event)
+    except RefusedCommand:
+        return ()
+
+
+@attrs.frozen
+class ObservedStep:
+    """One event and what the session made of it.
+
+    Attributes:
+        before: A snapshot of the session from before.
+        event: The event.
+        effects: What ``handle`` returned; empty if it raised RefusedCommand.
+        after: The session afterwards.
+        row: The row that the event had to take; None if it had to be refused.
+    """
+
+    before: Session
+    event: Event
+    effects: tuple[Effect, ...]
+    after: Session
+    row: Row | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "row", row_for(self.before, self.event))
+
+
+@attrs.define
+class Invariant:
+    """One invariant: fed every step of one session from its start, it fails at the first that breaks it.
+
+    It keeps what it has to remember in immutable values, so ``snapshot`` gives an independent twin.
+
+    Attributes:
+        number: Its number among the invariants.
+        sentence: What it holds.
+    """
+
+    number: ClassVar[int]
+    sentence: ClassVar[str]
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step and remember what later ones are judged by.
+
+        Args:
+            step: The step.
+
+        Raises:
+            AssertionError: The invariant does not hold; names its number and sentence.
+        """
+        raise NotImplementedError
+
+    def fail(self, step: ObservedStep, detail: str) -> NoReturn:
+        """Fail with number, sentence, what is wrong with this step, and the step."""
+        raise AssertionError(
+            f"invariant {self.number} is broken: {self.sentence} But {detail}: "
+            f"{_SHORT.repr(step.event)} led from {step.before.state!r} to {step.after.state!r} "
+            f"with {', '.join(map(_SHORT.repr, step.effects)) or 'no effects'}"
+        )

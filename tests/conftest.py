@@ -1,0 +1,53 @@
+"""Options, fixtures and the Hypothesis profile of the whole suite."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+# Their asserts are the tests' own.
+pytest.register_assert_rewrite("tests.helpers", "tests.testing.recorded_steps")
+
+# A busy machine is slow, not wrong.
+settings.register_profile("convsm", deadline=None, print_blob=True)
+settings.load_profile("convsm")
+
+DEFAULT_SEQUENCES = 10_000
+LONG_SEQUENCES = 200_000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("convsm")
+    group.addoption(
+        "--long",
+        action="store_true",
+        help=f"run {LONG_SEQUENCES:,} random sequences, not {DEFAULT_SEQUENCES:,}, and tests marked long",
+    )
+    group.addoption(
+        "--seed", type=int, default=0, help="first seed of the random sequences; a failure names its own"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes minutes; runs with --long only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --long"))
+
+
+@pytest.fixture
+def volume(request: pytest.FixtureRequest) -> int:
+    """How many random sequences the tests that share this volume run altogether."""
+    return LONG_SEQUENCES if request.config.getoption("--long") else DEFAULT_SEQUENCES
+
+
+@pytest.fixture
+def first_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of the first random sequence; the others count up from it."""
+    seed: int = request.config.getoption("--seed")
+    return seed

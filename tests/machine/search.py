@@ -1,0 +1,170 @@
+"""Breadth-first search of all that a session can be in a world that keeps the adapter contract."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+
+import attrs
+
+from convsm.machine import Row, Session, SessionOptions
+from convsm.machine.effects import Effect
+from convsm.machine.events import EVENTS, AgentAudio, Event, TextPart, TimerFired, ToolCompleted
+from convsm.testing.invariants import (
+    AudioIsHandedOverInOrder,
+    EndIsAnnouncedOnce,
+    IdleHoldsNothing,
+    Invariant,
+    InvariantChecker,
+    SendsOnlyWhileOpen,
+    SpeakingIsAudible,
+    ToolsAreAnsweredOnce,
+)
+from convsm.testing.observation import perform, row_for, snapshot
+from convsm.testing.world import World
+
+TIMERS = ("ready", "settle", "hang_up", "drain", "close")
+
+
+@attrs.define
+class Node:
+    """One point of the search: a session, the world around it, and what the invariants remember."""
+
+    session: Session
+    world: World
+    checker: InvariantChecker
+
+    def events(self, plays: int) -> Iterator[Event]:
+        """Yield every event that may come here, with at most so many plays unheard."""
+        session = self.session
+        for kind in EVENTS.values():
+            for event in self.world.offer(kind):
+                if isinstance(event, AgentAudio):
+                    if event.audio and session.handed - session.heard >= plays:
+                        continue
+                elif isinstance(event, TextPart):
+                    if event.turn is not None and not session.options.text_only:
+                        continue
+                elif isinstance(event, ToolCompleted) and event.is_error:
+                    continue
+                yield event
+        for name in TIMERS:
+            yield TimerFired(name, 0)  # tokens start at 1: a firing that nobody waits for
+
+    def follow(self, event: Event) -> tuple[Node, tuple[Effect, ...]]:
+        """Return where an event leads, and with which effects; checks the invariants of this step."""
+        node = Node(snapshot(self.session), snapshot(self.world), self.checker.copy())
+        effects = perform(node.session, event)
+        node.checker.step(self.session, event, effects, node.session)
+        node.world.note(event, effects)
+        node._forget()
+        return node, effects
+
+    def _forget(self) -> None:
+        # The server numbers its turns around the cut that the session knows, and of the reports
+        # that a flush overtook the last stands for all: both would make the search endless.
+        self.world.reported = self.session.heard
+        if self.session.fresh_from is not None:
+            self.world.fresh_from = self.session.fresh_from
+
+    def key(self) -> Hashable:
+        """Return what tells this node from others: numbers, turns, ids and tokens only relative to others.
+
+        What invariants remember is part of it, for two ways to one session may differ in that.
+        """
+        session, world = self.session, self.world
+        key = (
+            session.state,
+            session.conversation_id,
+            session.socket,
+            session.audio,
+            (session.handed > 0, session.handed - session.heard),
+            len(session.held),
+            frozenset(session.timers),
+            session.ending and session.ending.reason,
+            world.socket,
+            world.is_dropped,
+            world.owes_start,
+            world.owes_stop,
+            frozenset(name for name, _ in world.timers),
+            *(self._memory(invariant) for invariant in self.checker.invariants),
+        )
+        if session.state in ("idle", "closing"):
+            return (*key, bool(world.tools))
+        return (*key, session.has_hung_up, session.fresh_from is None, self._response(), self._calls())
+
+    def _response(self) -> Hashable:
+        session = self.session
+        if not session.response_open or session.response_turn is None:
+            return session.response_open
+        return session.response_turn - self.world.fresh_from
+
+    def _calls(self) -> Hashable:
+        session, world = self.session, self.world
+        calls = (
+            (call in session.seen_calls, session.calls.get(call, call in world.tools))
+            for call in world.call_ids
+        )
+        return tuple(sorted(calls))
+
+    def _memory(self, invariant: Invariant) -> Hashable:
+        session, is_over = self.session, self.session.state in ("idle", "closing")
+        if isinstance(invariant, IdleHoldsNothing):
+            names = frozenset(name for name, _ in invariant.timers)
+            return (invariant.has_socket, invariant.has_audio, names, len(invariant.tools))
+        if isinstance(invariant, EndIsAnnouncedOnce):
+            return (invariant.is_ready, invariant.has_announced, invariant.cause and invariant.cause[0])
+        if isinstance(invariant, AudioIsHandedOverInOrder):
+            is_cut = not is_over and invariant.fresh_from == session.fresh_from
+            return (invariant.has_audio, invariant.handed - session.handed, is_cut)
+        if isinstance(invariant, ToolsAreAnsweredOnce) and not is_over:
+            return (len(invariant.seen), len(invariant.running), len(invariant.running & invariant.awaited))
+        if isinstance(invariant, SpeakingIsAudible) and not is_over:
+            is_same = (invariant.fresh_from, invariant.turn) == (session.fresh_from, session.response_turn)
+            return (
+                invariant.handed - invariant.heard,
+                invariant.is_streaming,
+                is_same or not invariant.is_streaming,
+            )
+        if isinstance(invariant, SendsOnlyWhileOpen):
+            return attrs.astuple(invariant)
+        return None
+
+
+@attrs.define
+class Search:
+    """Everything that was found.
+
+    Attributes:
+        nodes: All nodes.
+        rows: All rows that were taken.
+        effects: Classes of all effects that were asked for.
+        edges: How many events were followed.
+    """
+
+    nodes: list[Node] = attrs.field(factory=list)
+    rows: set[Row] = attrs.field(factory=set)
+    effects: set[type[Effect]] = attrs.field(factory=set)
+    edges: int = 0
+
+    @classmethod
+    def of(cls, options: SessionOptions, world: World, checker: InvariantChecker, plays: int) -> Search:
+        """Search everything that is reachable from a new session."""
+        found = cls()
+        start = Node(Session(options), world, checker)
+        seen, waiting = {start.key()}, deque([start])
+        while waiting:
+            node = waiting.popleft()
+            found.nodes.append(node)
+            for event in node.events(plays):
+                row = row_for(node.session, event)
+                if row is not None:
+                    found.rows.add(row)
+                successor, effects = node.follow(event)
+                found.edges += 1
+                found.effects.update(map(type, effects))
+                key = successor.key()
+                if key not in seen:
+                    seen.add(key)
+                    waiting.append(successor)
+        return found
