@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import selectors
 import socket
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from convsm.transport.frames import drop_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -38,13 +41,9 @@ class Dial:
         with self._lock:
             self._is_given_up = True
             if self._sock is not None:
-                drop_socket(self._sock)
-
-    def _hold(self, sock: socket.socket | SecureSocket) -> None:
-        with self._lock:
-            self._sock = sock
-            if self._is_given_up:
-                raise ConnectionAbortedError("the attempt was given up")
+                # It may never have been connected, or be gone already.
+                with suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_RDWR)
 
     def connect(
         self, url: str, timeout: float, ssl_context: ssl.SSLContext | None = None
@@ -62,34 +61,67 @@ class Dial:
         parts = urlsplit(url)
         is_secure = parts.scheme == "wss"
         host = parts.hostname or ""
+        try:
+            addresses = socket.getaddrinfo(
+                host, parts.port or (443 if is_secure else 80), type=socket.SOCK_STREAM
+            )
+        except UnicodeError:
+            # Labels that are empty or too long never reach the resolver.
+            raise socket.gaierror(socket.EAI_NONAME, "it is no host name") from None
         failure: OSError = OSError(f"no address for {host}")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, parts.port or (443 if is_secure else 80), type=socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, protocol)
+        for family, kind, protocol, _, address in addresses:
             try:
-                sock.settimeout(timeout)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._hold(sock)
-                sock.connect(address)
-                if is_secure:
-                    secured = _secure(sock, host, ssl_context)
-                    self._hold(secured)
-                    return secured
-                return sock
+                sock = socket.socket(family, kind, protocol)
+                with self._closing_on_failure(sock):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._reach(sock, address, timeout)
+                    return self._secure(sock, host, ssl_context) if is_secure else sock
             except OSError as error:
-                sock.close()
                 failure = error
-                if self._is_given_up:
-                    break
         raise failure
 
+    def _hold(self, sock: socket.socket | SecureSocket) -> None:
+        self._sock = sock
+        if self._is_given_up:
+            raise ConnectionAbortedError("the attempt was given up")
 
-def _secure(sock: socket.socket, host: str, context: ssl.SSLContext | None) -> SecureSocket:
-    # Imported here: 15 ms that a loopback session does not need.
-    import ssl
+    def _reach(self, sock: socket.socket, address: Any, timeout: float) -> None:
+        # Begun under the lock: give_up wakes a socket that connects, but does nothing to a fresh one.
+        with self._lock:
+            self._hold(sock)
+            sock.setblocking(False)
+            code = sock.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            with selectors.DefaultSelector() as selector:
+                selector.register(sock, selectors.EVENT_WRITE)
+                if not selector.select(timeout):
+                    raise TimeoutError("timed out")
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        sock.settimeout(timeout)
 
-    from convsm.transport.secure import SecureSocket
+    def _secure(self, sock: socket.socket, host: str, context: ssl.SSLContext | None) -> SecureSocket:
+        # Imported here: 15 ms that a loopback session does not need.
+        import ssl
 
-    context = context or ssl.create_default_context()
-    return SecureSocket(context.wrap_socket(sock, server_hostname=host))
+        from convsm.transport.secure import SecureSocket
+
+        context = context or ssl.create_default_context()
+        # The new object owns the descriptor from here on, so it is the one to be shut down.
+        secured = SecureSocket(context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False))
+        with self._closing_on_failure(secured):
+            with self._lock:
+                self._hold(secured)
+            secured.do_handshake()
+            return secured
+
+    @contextmanager
+    def _closing_on_failure(self, sock: socket.socket | SecureSocket) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # Under the lock: give_up must not shut down a descriptor that has a new owner meanwhile.
+            with self._lock:
+                sock.close()
+            raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -21,6 +22,11 @@ __all__ = ["CloseFrame", "Connection", "Ping", "Pong", "TooBig", "ViolatedProtoc
 
 # One system call fetches several frames; 64 KiB is what a loopback socket delivers at most.
 READ_SIZE = 65536
+# What an answer to the handshake may take, with the page that a refusal brings along.
+HANDSHAKE_BYTES = 65536
+# RFC 6455, 5.5: control frames hold at most so much, and their opcodes have this bit.
+CONTROL_BYTES = 125
+CONTROL_BIT = 8
 
 
 class TooBig(Exception):
@@ -60,56 +66,102 @@ class Pong:
     """A pong frame of the peer."""
 
 
+class _Handshake:
+    """What websocket-client sees of the socket; it would read headers and error pages of any length."""
+
+    def __init__(self, sock: socket.socket | SecureSocket) -> None:
+        self._sock = sock
+        self._left = HANDSHAKE_BYTES
+        self.send = sock.send
+        self.gettimeout = sock.gettimeout
+
+    def close(self) -> None:
+        """Leave that to the socket's owner, who knows whether another thread is about to use it."""
+
+    def recv(self, size: int) -> bytes:
+        data = self._sock.recv(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
 class Connection:
     """An open WebSocket: frames in and out, no thread of its own.
 
-    One thread may read while another writes. ``drop`` may be called from any thread.
+    One thread may read while another writes; shutting the socket down wakes both.
     """
 
     def __init__(
-        self, sock: socket.socket | SecureSocket, url: str, max_bytes: int, **handshake: Any
+        self,
+        sock: socket.socket | SecureSocket,
+        url: str,
+        max_bytes: int,
+        idle_seconds: float | None = None,
+        on_idle: Callable[[int], None] = lambda count: None,
     ) -> None:
         """Do the opening handshake on a connected socket.
 
         Args:
-            sock: The connected socket, TLS included. It is closed when the handshake fails.
+            sock: The connected socket, TLS included. It stays open when the handshake fails.
             url: The WebSocket URL.
             max_bytes: Size limit of a message, its fragments summed.
-            handshake: Further options of websocket-client's handshake.
+            idle_seconds: How long not a byte may arrive before ``on_idle`` is called; None for ever.
+            on_idle: Called by the reading thread with how often in succession; an OSError that it
+                raises ends the reading.
 
         Raises:
             websocket.WebSocketException: The server refused or does not speak WebSocket.
             OSError: The socket broke or timed out.
         """
         # Imported on use: diagrams and tests of the core need no WebSocket client.
-        from websocket import ABNF, WebSocket
+        from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
         from websocket._abnf import frame_buffer
 
         self._abnf = ABNF
         self._max_bytes = max_bytes
-        self._received = 0
+        self._sock = sock
+        self._on_idle = on_idle
+        self._buffer = b""
+        self._position = 0
+        # What came of a fragmented message; one growing buffer, for a list of tiny pieces takes many
+        # times their size.
+        self._message: bytearray | None = None
         connection = self
 
-        class LimitedFrames(frame_buffer):
+        class CheckedFrames(frame_buffer):
             def recv_length(self) -> None:
                 super().recv_length()
-                if connection._received + (self.length or 0) > max_bytes:
-                    raise TooBig(f"a message exceeds the limit of {max_bytes} bytes")
+                assert self.header is not None
+                assert self.length is not None
+                fin, _, _, _, opcode, is_masked, _ = self.header
+                connection._check(opcode, bool(fin), bool(is_masked), self.length)
 
             def recv_strict(self, bufsize: int) -> bytes:
                 return connection._read(bufsize)
 
         self._client = WebSocket(skip_utf8_validation=True, enable_multithread=False)
-        self._client.frame_buffer = LimitedFrames(sock.recv, skip_utf8_validation=True)
-        self._sock = sock
-        # Redirects could lead from wss to ws, or to another host than the one that was checked.
-        self._client.connect(  # type: ignore[no-untyped-call]
-            url, socket=sock, suppress_origin=True, redirect_limit=0, timeout=sock.gettimeout(), **handshake
-        )
-        self._buffer = b""
-        self._position = 0
-        self._fragments: list[bytes] = []
-        sock.settimeout(None)
+        self._client.frame_buffer = CheckedFrames(sock.recv, skip_utf8_validation=True)
+        try:
+            # Redirects could lead from wss to ws, or to another host than the one that was checked.
+            self._client.connect(  # type: ignore[no-untyped-call]
+                url, socket=_Handshake(sock), suppress_origin=True, redirect_limit=0
+            )
+        except WebSocketException:
+            answer = self._client.handshake_response
+            if answer is None:
+                raise
+            raise WebSocketBadStatusException("redirected", answer.status) from None
+        # The writer has no use for a limit and goes on after it; see _send.
+        sock.settimeout(idle_seconds)
+
+    def _check(self, opcode: int, is_final: bool, is_masked: bool, length: int) -> None:
+        # Called between header and payload, so that what is too long is never read.
+        if is_masked:
+            raise ViolatedProtocol("a frame of the server's was masked")
+        if opcode & CONTROL_BIT:
+            if length > CONTROL_BYTES or not is_final:
+                raise ViolatedProtocol("a control frame was too long or fragmented")
+        elif length + len(self._message or b"") > self._max_bytes:
+            raise TooBig(f"a message exceeds the limit of {self._max_bytes} bytes")
 
     def _read(self, size: int) -> bytes:
         start = self._position
@@ -117,10 +169,17 @@ class Connection:
         if end > len(self._buffer):
             pieces = [self._buffer[start:]]
             missing = end - len(self._buffer)
+            silences = 0
             while missing > 0:
-                piece = self._sock.recv(READ_SIZE)
+                try:
+                    piece = self._sock.recv(READ_SIZE)
+                except TimeoutError:
+                    silences += 1
+                    self._on_idle(silences)
+                    continue
                 if not piece:
                     raise ConnectionResetError("the connection was lost without a close frame")
+                silences = 0
                 pieces.append(piece)
                 missing -= len(piece)
             self._buffer = b"".join(pieces)
@@ -145,31 +204,29 @@ class Connection:
                 raise ViolatedProtocol(str(error)) from None
             opcode = frame.opcode
             if opcode == abnf.OPCODE_TEXT or opcode == abnf.OPCODE_BINARY:
-                if self._fragments:
+                if self._message is not None:
                     raise ViolatedProtocol("a new message began inside a fragmented one")
                 if frame.fin:
                     return bytes(frame.data)
+                self._message = bytearray(frame.data)
+            elif opcode == abnf.OPCODE_CONT:
+                if self._message is None:
+                    raise ViolatedProtocol("a continuation came without a beginning")
+                self._message += frame.data
+                if frame.fin:
+                    message, self._message = bytes(self._message), None
+                    return message
             elif opcode == abnf.OPCODE_CLOSE:
                 return _close_frame(frame.data)
-            elif opcode == abnf.OPCODE_CONT:
-                if not self._fragments:
-                    raise ViolatedProtocol("a continuation came without a beginning")
-            elif len(frame.data) > 125 or not frame.fin:
-                raise ViolatedProtocol("a control frame was too long or fragmented")
             else:
                 return Ping(frame.data) if opcode == abnf.OPCODE_PING else Pong()
-            # Empty fragments weigh one byte, so that their number is bounded too.
-            self._received += len(frame.data) or 1
-            if self._received > self._max_bytes:
-                raise TooBig(f"a message exceeds the limit of {self._max_bytes} bytes")
-            self._fragments.append(frame.data or b"")
-            if frame.fin:
-                message = b"".join(self._fragments)
-                self._fragments, self._received = [], 0
-                return message
 
     def _send(self, payload: bytes, opcode: int) -> None:
-        self._sock.sendall(self._abnf.create_frame(payload, opcode).format())
+        frame = memoryview(self._abnf.create_frame(payload, opcode).format())
+        while frame:
+            # The socket's time limit is how the reader notices silence; writing just goes on.
+            with suppress(TimeoutError):
+                frame = frame[self._sock.send(frame) :]
 
     def send(self, message: bytes) -> None:
         """Send one text message; blocks while the peer does not read."""
@@ -187,20 +244,9 @@ class Connection:
         """Send the close frame."""
         self._send(struct.pack("!H", code), self._abnf.OPCODE_CLOSE)
 
-    def drop(self) -> None:
-        """End the connection in both directions; whoever reads or writes is woken."""
-        drop_socket(self._sock)
-
     def release(self) -> None:
         """Close the file descriptor; nobody may read or write any more."""
         self._sock.close()
-
-
-def drop_socket(sock: socket.socket | SecureSocket) -> None:
-    """Shut a socket down in both directions, whatever its state."""
-    # It may never have been connected, or be gone already.
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _close_frame(payload: bytes) -> CloseFrame:

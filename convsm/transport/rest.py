@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.error
-import urllib.request
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -13,6 +11,9 @@ import orjson
 
 from convsm.errors import ConfigurationError, ConnectionFailed
 from convsm.protocols.elevenlabs_urls import check_url, redact_url
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector
 
 __all__ = ["ElevenLabs", "SignedUrl"]
 
@@ -82,39 +83,53 @@ class ElevenLabs:
             environment: Name of the server-side environment.
 
         Raises:
-            ConfigurationError: There is no key, or it would go unencrypted to another machine.
+            ConfigurationError: There is no key, no header can hold it, or it would go unencrypted to
+                another machine.
             ConnectionFailed: The API did not answer, or refused; with its HTTP status.
         """
-        if self._api_key is None:
+        # Imported on use: most sessions need no HTTP client, and everybody pays for an import.
+        from http.client import HTTPException
+        from urllib.error import HTTPError
+        from urllib.request import Request
+
+        key = self._api_key
+        if key is None:
             raise ConfigurationError("A signed URL needs an API key: pass api_key or set ELEVENLABS_API_KEY.")
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigurationError("The API key contains a line break or the like; pass it without.")
         check_url(self._base_url.replace("http", "ws", 1), has_key=True)
         query = {"agent_id": agent_id, **({"environment": environment} if environment else {})}
         base = self._base_url.rstrip("/")
-        request = urllib.request.Request(  # noqa: S310  # the scheme was checked
+        request = Request(  # noqa: S310  # the scheme was checked
             f"{base}/v1/convai/conversation/get-signed-url?{urlencode(query, quote_via=quote)}",
-            headers={"xi-api-key": self._api_key},
+            headers={"xi-api-key": key},
         )
         try:
-            with _NO_REDIRECT.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                return SignedUrl(orjson.loads(answer.read(ANSWER_BYTES))["signed_url"])
-        except urllib.error.HTTPError as error:
+            with _opener(request.type).open(request, timeout=TIMEOUT_SECONDS) as answer:
+                signed_url = orjson.loads(answer.read(ANSWER_BYTES))["signed_url"]
+        except HTTPError as error:
             with error:
                 raise ConnectionFailed(
                     f"no signed URL: the API answered with HTTP status {error.code}", error.code
                 ) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             raise ConnectionFailed(
                 f"no signed URL: the API was not reached ({type(error).__name__})"
             ) from None
         except (ValueError, KeyError, TypeError):
-            raise ConnectionFailed("no signed URL: the API's answer could not be read") from None
+            signed_url = None
+        if not isinstance(signed_url, str):
+            raise ConnectionFailed("no signed URL: the API's answer could not be read")
+        return SignedUrl(signed_url)
 
 
-class _RefuseRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would carry the API key to a host that was not checked."""
+def _opener(scheme: str) -> OpenerDirector:
+    from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
-    def redirect_request(self, *arguments: object) -> None:
-        return None
+    class RefuseRedirects(HTTPRedirectHandler):
+        # It would carry the API key to a host that was not checked.
+        def redirect_request(self, *arguments: object) -> None:
+            return None
 
-
-_NO_REDIRECT = urllib.request.build_opener(_RefuseRedirects)
+    # Plain http was only accepted because it stays on this machine; a proxy would carry the key away.
+    return build_opener(RefuseRedirects, ProxyHandler({} if scheme == "http" else None))

@@ -6,8 +6,13 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 __all__ = ["SecureSocket"]
+
+Result = TypeVar("Result")
+
 
 # What one TLS record holds at most; longer writes would be cut into records anyway.
 WRITE_SIZE = 16384
@@ -21,7 +26,7 @@ class SecureSocket:
     """
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
-        """Take over a TLS socket whose handshake is done."""
+        """Take over a TLS socket; ``do_handshake`` comes first unless it is done already."""
         self._sock = sock
         self._lock = threading.Lock()
         self._timeout = sock.gettimeout()
@@ -35,47 +40,38 @@ class SecureSocket:
         """Return the limit of each wait."""
         return self._timeout
 
-    def _wait(self, event: int) -> None:
-        poller = select.poll() if hasattr(select, "poll") else None
-        if poller is None:  # Windows
-            reading = [self._sock] if event == 1 else []
-            writing = [] if reading else [self._sock]
-            ready = any(select.select(reading, writing, [], self._timeout))
-        else:
-            poller.register(self._sock, select.POLLIN if event == 1 else select.POLLOUT)
+    def _wait(self, *, to_read: bool) -> None:
+        if hasattr(select, "poll"):
+            poller = select.poll()
+            poller.register(self._sock, select.POLLIN if to_read else select.POLLOUT)
             ready = bool(poller.poll(None if self._timeout is None else self._timeout * 1000))
+        else:  # Windows
+            reading, writing = ([self._sock], []) if to_read else ([], [self._sock])
+            ready = any(select.select(reading, writing, [], self._timeout))
         if not ready:
             raise TimeoutError("timed out")
 
+    def _complete(self, call: Callable[..., Result], *arguments: object) -> Result:
+        while True:
+            try:
+                with self._lock:
+                    return call(*arguments)
+            except ssl.SSLWantReadError:
+                self._wait(to_read=True)
+            except ssl.SSLWantWriteError:
+                self._wait(to_read=False)
+
+    def do_handshake(self) -> None:
+        """Agree on keys, and verify the peer's certificate."""
+        self._complete(self._sock.do_handshake)
+
     def recv(self, size: int) -> bytes:
-        """Read up to size bytes; empty when the peer closed."""
-        while True:
-            try:
-                with self._lock:
-                    return self._sock.recv(size)
-            except ssl.SSLWantReadError:
-                self._wait(1)
-            except ssl.SSLWantWriteError:
-                self._wait(2)
-            except ssl.SSLEOFError:
-                return b""
+        """Read up to size bytes; empty when the peer closed, be it without a word of TLS."""
+        return self._complete(self._sock.recv, size)
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """Write some of the data; return how much."""
-        while True:
-            try:
-                with self._lock:
-                    return self._sock.send(data[:WRITE_SIZE])
-            except ssl.SSLWantWriteError:
-                self._wait(2)
-            except ssl.SSLWantReadError:
-                self._wait(1)
-
-    def sendall(self, data: bytes) -> None:
-        """Write all of the data."""
-        view = memoryview(data)
-        while view:
-            view = view[self.send(view) :]  # type: ignore[arg-type]  # any buffer will do
+        return self._complete(self._sock.send, data[:WRITE_SIZE])
 
     def shutdown(self, how: int) -> None:
         """Shut the connection beneath down; TLS says no goodbye here, the close frame did."""
@@ -84,7 +80,3 @@ class SecureSocket:
     def close(self) -> None:
         """Close the file descriptor."""
         self._sock.close()
-
-    def fileno(self) -> int:
-        """Return the file descriptor."""
-        return self._sock.fileno()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -21,13 +22,11 @@ from convsm.transport.uplink import Uplink, UplinkDropped
 if TYPE_CHECKING:
     import ssl
 
-    from websocket import WebSocketException
-
     from convsm.transport.secure import SecureSocket
 
 __all__ = ["ThreadedTransport", "TransportOptions"]
 
-logger = logging.getLogger("convsm.transport")
+GIVEN_UP = "the attempt to connect was given up"
 
 
 @attrs.frozen
@@ -77,14 +76,16 @@ class ThreadedTransport:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._uplink = Uplink()
-        self._controls: deque[bytes] = deque()
+        # The last few suffice: a pong answers all pings before it (RFC 6455, 5.5.3).
+        self._controls: deque[Callable[[Connection], None]] = deque(maxlen=8)
         self._dial = Dial()
         self._connection: Connection | None = None
         self._is_open = False
+        self._is_announced = False
         self._is_over = False
+        self._early_end: Event | None = None
         self._close_code: int | None = None
         self._dropped_seconds = 0.0
-        self._last_received = 0.0
         self.bytes_received = 0
         self.bytes_sent = 0
         self._reader = threading.Thread(target=self._run, name="convsm-reader", daemon=True)
@@ -103,8 +104,10 @@ class ThreadedTransport:
             return self._uplink.has_room
 
     def send(self, message: bytes) -> None:
-        """Queue a message."""
+        """Queue a message; once the close frame is asked for, nothing is sent any more."""
         with self._wake:
+            if self._is_leaving:
+                return
             self._uplink.put(message)
             is_stuck = self._uplink.is_stuck
             self._wake.notify()
@@ -114,6 +117,8 @@ class ThreadedTransport:
     def send_audio(self, message: bytes, seconds: float) -> None:
         """Queue a piece of audio; when too much waits, the oldest is dropped and reported."""
         with self._wake:
+            if self._is_leaving:
+                return
             self._dropped_seconds += self._uplink.put_audio(message, seconds)
             # One report a second of loss, not one a chunk.
             is_worth_telling = self._dropped_seconds >= 1.0
@@ -124,14 +129,15 @@ class ThreadedTransport:
             self._post(Informed(UplinkDropped(dropped)))
 
     def close(self, code: int) -> None:
-        """Send the close frame behind the waiting messages, or give up connecting."""
+        """Send the close frame behind the waiting messages, or give up connecting; the first code stands."""
         with self._wake:
-            if self._is_open:
+            if self._close_code is None:
                 self._close_code = code
+            if self._is_open:
                 self._uplink.drop_audio()
                 self._wake.notify()
                 return
-        self._finish(ConnectionFailed("the attempt to connect was given up"))
+        self._finish(ConnectionFailed(GIVEN_UP))
 
     def drop(self) -> None:
         """End the connection without waiting for the peer."""
@@ -147,97 +153,105 @@ class ThreadedTransport:
 
     # The one answer
 
+    @property
+    def _is_leaving(self) -> bool:
+        return self._is_over or self._close_code is not None
+
     def _finish(self, event: ConnectionFailed | SocketClosed) -> None:
         with self._wake:
             if self._is_over:
                 return
             self._is_over = True
-            connection = self._connection
-            if not self._is_open:
-                text = event.reason if isinstance(event, SocketClosed) else event.message
-                status = None if isinstance(event, SocketClosed) else event.status
-                event = ConnectionFailed(text, status)
+            if not self._is_open and type(event) is SocketClosed:
+                event = ConnectionFailed(GIVEN_UP)
             self._wake.notify()
-        self._dial.give_up()
-        if connection is not None:
-            connection.drop()
+            # With the lock held, as is where sockets are closed: a closed descriptor may be another's soon.
+            self._dial.give_up()
+            if self._is_open and not self._is_announced:
+                self._early_end = event
+                return
         self._post(event)
 
     # The reading thread
 
     def _run(self) -> None:
-        connection = None
         try:
             connection = self._connect()
             if connection is not None:
                 self._read(connection)
         finally:
-            if connection is not None:
-                self._finish(SocketClosed(1006, "the connection was lost"))
-                if self._writer.ident is not None:
-                    self._writer.join()
-                connection.release()
+            self._finish(SocketClosed(1006, "the connection was lost"))
+            if self._writer.ident is not None:
+                self._writer.join()
+            with self._wake:
+                if self._connection is not None:
+                    self._connection.release()
 
-    def _connect(self) -> Connection | None:
-        from websocket import WebSocketException
-
-        sock: socket.socket | SecureSocket | None = None
+    def _resolve(self) -> str | None:
         try:
-            url = self._resolve_url()
-            if self._dial.is_given_up:
-                return None
-            sock = self._dial.connect(url, self._options.open_seconds, self._options.ssl_context)
-            connection = Connection(sock, url, self._options.max_bytes)
-        except (OSError, WebSocketException) as error:
-            if sock is not None:
-                sock.close()
+            return None if self._dial.is_given_up else self._resolve_url()
+        except OSError as error:
             self._finish(_explain(error))
-            return None
         except ConvsmError as error:
             self._finish(ConnectionFailed(str(error), getattr(error, "status", None)))
-            return None
         except Exception as error:
-            # A client object's own error while it fetched the signed URL; its text may carry secrets.
+            # A client object's own error while it fetched the signed URL. Its text may carry secrets,
+            # so it is not even logged.
             status = getattr(error, "status_code", None)
             detail = f"HTTP {status}" if isinstance(status, int) else type(error).__name__
-            logger.debug("the URL could not be resolved", exc_info=True)
             self._finish(
                 ConnectionFailed(
                     f"the URL of the conversation could not be had ({detail}); check API key and agent id",
                     status if isinstance(status, int) else None,
                 )
             )
+        return None
+
+    def _connect(self) -> Connection | None:
+        url = self._resolve()
+        if url is None:
+            return None
+        options = self._options
+        sock: socket.socket | SecureSocket | None = None
+        try:
+            sock = self._dial.connect(url, options.open_seconds, options.ssl_context)
+            connection = Connection(sock, url, options.max_bytes, options.ping_seconds, self._bear_silence)
+        except Exception as error:
+            # Any: a garbled answer raises ValueError and the like in older versions of websocket-client.
+            if sock is not None:
+                with self._wake:
+                    sock.close()
+            self._finish(_explain(error))
             return None
         with self._wake:
-            if self._is_over:
-                connection.drop()
-                connection.release()
+            self._connection = connection
+            if self._is_leaving:
                 return None
-            self._connection, self._is_open = connection, True
-            self._last_received = time.monotonic()
             self._writer.start()
+            self._is_open = True
         self._post(SocketOpened())
+        # Whoever ended it meanwhile left the telling to us, so that it comes second.
+        with self._wake:
+            self._is_announced = True
+        if self._early_end is not None:
+            self._post(self._early_end)
         return connection
 
     def _read(self, connection: Connection) -> None:
-        receive, decode, post, clock = connection.receive, self._decode, self._post, time.monotonic
+        receive, decode, post = connection.receive, self._decode, self._post
         try:
             while True:
                 message = receive()
-                self._last_received = clock()
                 if type(message) is bytes:
                     self.bytes_received += len(message)
                     for event in decode(message):
                         post(event)
                 elif type(message) is Ping:
-                    with self._wake:
-                        # The last few suffice: a pong answers all pings before it (RFC 6455, 5.5.3).
-                        self._controls.append(message.payload)
-                        if len(self._controls) > 8:
-                            self._controls.popleft()
-                        self._wake.notify()
+                    self._control(partial(Connection.pong, payload=message.payload))
                 elif type(message) is CloseFrame:
-                    self._take_leave(1000, SocketClosed(message.code, message.reason))
+                    # The answer echoes the code; 1005 stands for none and is never sent.
+                    code = 1000 if message.code == 1005 else message.code
+                    self._take_leave(code, SocketClosed(message.code, message.reason))
                     return
         except TooBig as error:
             self._take_leave(1009, SocketClosed(1009, str(error)))
@@ -245,6 +259,20 @@ class ThreadedTransport:
             self._take_leave(1002, SocketClosed(1002, str(error)))
         except OSError:
             self._finish(SocketClosed(1006, "the connection was lost without a close frame"))
+
+    def _control(self, send: Callable[[Connection], None]) -> None:
+        with self._wake:
+            self._controls.append(send)
+            self._wake.notify()
+
+    def _bear_silence(self, count: int) -> None:
+        # Asked of the reader, because a writer is never idle while the microphone is on, and may hang
+        # for good when the peer does not read.
+        if count > 1:
+            seconds = count * self._options.ping_seconds
+            self._finish(SocketClosed(1006, f"nothing was received for {seconds:g} s"))
+            raise ConnectionAbortedError
+        self._control(Connection.ping)
 
     def _take_leave(self, code: int, event: SocketClosed) -> None:
         with self._wake:
@@ -261,43 +289,30 @@ class ThreadedTransport:
     def _write(self) -> None:
         connection = self._connection
         assert connection is not None
-        try:
+        # The reader sees the same end, and reports it with the close frame if one is left to read.
+        with suppress(OSError):
             while True:
                 with self._wake:
                     while True:
                         if self._is_over:
                             return
-                        pong = self._controls.popleft() if self._controls else None
-                        message = self._uplink.take() if pong is None else None
-                        if pong is not None or message is not None or self._close_code is not None:
+                        control = self._controls.popleft() if self._controls else None
+                        message = self._uplink.take() if control is None else None
+                        if control is not None or message is not None or self._close_code is not None:
                             break
-                        if not self._wake.wait(self._options.ping_seconds):
-                            break
-                if pong is not None:
-                    connection.pong(pong)
+                        self._wake.wait()
+                if control is not None:
+                    control(connection)
                 elif message is not None:
                     connection.send(message)
                     self.bytes_sent += len(message)
-                elif self._close_code is not None:
+                else:
+                    assert self._close_code is not None
                     connection.close(self._close_code)
                     return
-                elif not self._is_alive(connection):
-                    return
-        except OSError:
-            # The reader sees the same end, and reports it with the close frame if one is left to read.
-            pass
-
-    def _is_alive(self, connection: Connection) -> bool:
-        silence = time.monotonic() - self._last_received
-        if silence >= 2 * self._options.ping_seconds:
-            self._finish(SocketClosed(1006, f"nothing was received for {silence:.0f} s"))
-            return False
-        if silence >= self._options.ping_seconds:
-            connection.ping()
-        return True
 
 
-def _explain(error: OSError | WebSocketException) -> ConnectionFailed:
+def _explain(error: Exception) -> ConnectionFailed:
     """Say what failed without quoting the URL, whose query may hold a signature."""
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
@@ -306,8 +321,10 @@ def _explain(error: OSError | WebSocketException) -> ConnectionFailed:
         return ConnectionFailed("the server did not answer in time")
     if isinstance(error, socket.gaierror):
         return ConnectionFailed(f"the server's host name could not be resolved ({error.strerror})")
+    if problem := getattr(error, "verify_message", None):
+        return ConnectionFailed(
+            f"the server's certificate is not trusted ({problem}); check the host, or give an ssl_context"
+        )
     if isinstance(error, OSError):
-        text = error.strerror or type(error).__name__
-        reason = getattr(error, "verify_message", "") or text
-        return ConnectionFailed(f"the server could not be reached ({reason})")
+        return ConnectionFailed(f"the server could not be reached ({error.strerror or type(error).__name__})")
     return ConnectionFailed(f"the server did not complete the WebSocket handshake ({type(error).__name__})")

@@ -28,74 +28,61 @@ class UplinkDropped:
 
 
 @attrs.define
-class _Item:
-    data: bytes | None
-    seconds: float
-
-
-@attrs.define
 class Uplink:
     """What waits to be sent: messages and audio in the order they came.
 
     Attributes:
-        audio_seconds: Limit of waiting audio; beyond it the oldest is dropped.
+        audio_seconds: How much waiting audio is always kept; the oldest of what exceeds it is dropped.
     """
 
     audio_seconds: float = AUDIO_SECONDS
-    _items: deque[_Item] = attrs.field(factory=deque, init=False)
-    _audio: deque[_Item] = attrs.field(factory=deque, init=False)
+    # Two queues whose entries are numbered in one order: what is dropped in the middle leaves nothing behind.
+    # The owner bounds the messages by has_room and is_stuck; audio is bounded by its duration.
+    _messages: deque[tuple[int, bytes]] = attrs.field(factory=deque, init=False)
+    _audio: deque[tuple[int, bytes, float]] = attrs.field(factory=deque, init=False)
+    _count: int = attrs.field(default=0, init=False)
     _waiting_seconds: float = attrs.field(default=0.0, init=False)
-    _waiting_messages: int = attrs.field(default=0, init=False)
 
     @property
     def has_room(self) -> bool:
         """Whether another message of the user's may be queued."""
-        return self._waiting_messages < MESSAGE_LIMIT
+        return len(self._messages) < MESSAGE_LIMIT
 
     @property
     def is_stuck(self) -> bool:
         """Whether so much waits that the peer cannot be reading."""
-        return self._waiting_messages >= STUCK_LIMIT
+        return len(self._messages) >= STUCK_LIMIT
 
     def put(self, data: bytes) -> None:
         """Queue a message."""
-        self._waiting_messages += 1
-        self._items.append(_Item(data, 0.0))
+        self._count += 1
+        self._messages.append((self._count, data))
 
     def put_audio(self, data: bytes, seconds: float) -> float:
         """Queue a piece of audio; return how many seconds of older audio were dropped for it."""
-        item = _Item(data, seconds)
-        self._items.append(item)
-        self._audio.append(item)
+        if seconds <= 0.0:
+            # Nothing to be heard, and nothing that the limit would ever drop.
+            return 0.0
+        self._count += 1
+        self._audio.append((self._count, data, seconds))
         self._waiting_seconds += seconds
         dropped = 0.0
-        while self._waiting_seconds > self.audio_seconds and len(self._audio) > 1:
-            oldest = self._audio.popleft()
-            oldest.data = None
-            dropped += oldest.seconds
-            self._waiting_seconds -= oldest.seconds
-        while self._items[0].data is None:
-            self._items.popleft()
+        while len(self._audio) > 1 and self._waiting_seconds - self._audio[0][2] >= self.audio_seconds:
+            _, _, oldest = self._audio.popleft()
+            dropped += oldest
+            self._waiting_seconds -= oldest
         return dropped
 
     def drop_audio(self) -> None:
         """Forget all waiting audio; messages stay."""
-        for item in self._audio:
-            item.data = None
         self._audio.clear()
         self._waiting_seconds = 0.0
 
     def take(self) -> bytes | None:
         """Remove and return what is to be sent next; None when nothing waits."""
-        while self._items:
-            item = self._items.popleft()
-            if item.data is None:
-                continue
-            if self._audio and self._audio[0] is item:
-                self._audio.popleft()
-                # An empty queue holds exactly nothing, whatever the sums of floats say.
-                self._waiting_seconds = self._waiting_seconds - item.seconds if self._audio else 0.0
-            else:
-                self._waiting_messages -= 1
-            return item.data
-        return None
+        if self._audio and not (self._messages and self._messages[0][0] < self._audio[0][0]):
+            _, data, seconds = self._audio.popleft()
+            # An empty queue holds exactly nothing, whatever the sums of floats say.
+            self._waiting_seconds = self._waiting_seconds - seconds if self._audio else 0.0
+            return data
+        return self._messages.popleft()[1] if self._messages else None
