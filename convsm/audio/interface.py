@@ -99,6 +99,15 @@ class ReportingAudioInterface(AudioInterface):
 
     _output_number = 0
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether ``input_callback`` may keep its caller waiting while the network catches up.
+
+        A real-time thread must never wait; when the network is too slow the oldest audio is dropped. A
+        file that is read without pace waits and loses nothing.
+        """
+        return False
+
     @abc.abstractmethod
     def configure(
         self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener

@@ -320,6 +320,11 @@ class WavAudioInterface(ReportingAudioInterface):
         if self._input and self._output and os.path.realpath(self._input) == os.path.realpath(self._output):
             raise ConfigurationError(f"Input and output are both {self._input}; choose another output.")
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether ``input_callback`` may keep its caller waiting: without pace it may."""
+        return not self.real_time
+
     def configure(
         self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener
     ) -> None:

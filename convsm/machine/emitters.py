@@ -202,9 +202,10 @@ class Emitters(Guards):
         close_reason: str | None = None,
         status: int | None = None,
     ) -> None:
-        if self.has_hung_up:
-            reason = "agent"
         was_ready = self.conversation_id is not None
+        # Before the server's acceptance there is no conversation that the agent could hang up.
+        if self.has_hung_up and was_ready:
+            reason = "agent"
         self.ending = AnnounceEnd(reason, message, code, close_reason, was_ready, status)
 
     def blame_user(self, event: Event) -> None:

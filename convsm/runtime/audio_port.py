@@ -37,6 +37,7 @@ class AudioPort:
         post: Callable[[Event], None],
         post_aside: Callable[[Event], None],
         timers: Timers,
+        wait_for_room: Callable[[threading.Event], None] = lambda _: None,
     ) -> None:
         """Prepare an interface; nothing is opened yet.
 
@@ -45,11 +46,13 @@ class AudioPort:
             post: Takes events from ordinary threads.
             post_aside: Takes events from real-time threads.
             timers: Where playout is reckoned.
+            wait_for_room: Waits until more of the user's audio may be queued, or the event is set.
         """
         self._interface = interface
         self._post = post
         self._post_aside = post_aside
         self._timers = timers
+        self._wait_for_room = wait_for_room
         self._reporting = interface if isinstance(interface, ReportingAudioInterface) else None
         self._format: AudioFormat = audio_format(REFERENCE_FORMAT)
         self._has_begun = False
@@ -202,5 +205,11 @@ class AudioPort:
         self._post(AudioStopped())
 
     def _take_microphone(self, audio: bytes) -> None:
-        if not self._stop_wanted.is_set():
-            self._post_aside(UserAudio(bytes(audio)))
+        if self._stop_wanted.is_set():
+            return
+        event = UserAudio(bytes(audio))
+        if self._reporting is not None and self._reporting.may_wait:
+            self._wait_for_room(self._stop_wanted)
+            self._post(event)
+        else:
+            self._post_aside(event)

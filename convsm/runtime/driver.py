@@ -97,11 +97,17 @@ class Driver:
         self.timers = type(self).make_timers(self._drain)
         self._mailbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
         self._notifier = Notifier()
-        self._audio = AudioPort(wiring.audio, self._mailbox.post, self._mailbox.post_aside, self.timers)
         self._tools = ToolRunner(wiring.tools, self._mailbox.post)
         self._input_format = audio_format("pcm_16000")
         self.transport = ThreadedTransport(
             self._mailbox.post, wiring.codec.decode, wiring.resolve_url, wiring.transport
+        )
+        self._audio = AudioPort(
+            wiring.audio,
+            self._mailbox.post,
+            self._mailbox.post_aside,
+            self.timers,
+            self.transport.wait_for_audio_room,
         )
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             effects.OpenSocket: lambda _: self.transport.open(),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
 from convsm.testing.frames import encode_frame
 from convsm.testing.script import Step
-from convsm.testing.websocket_server import Until
+from convsm.testing.websocket_server import ConnectionEnded, Until
 
 if TYPE_CHECKING:
     from convsm.testing.connection import LoopbackConnection
@@ -113,8 +114,9 @@ class SpoilHandshake(HandshakeStep):
 
     def is_upgraded(self, connection: LoopbackConnection) -> bool:
         """Send them."""
-        connection.stream.send(self.answer)
-        connection.stream.drop()
+        with suppress(ConnectionEnded):  # the client or the agent's stop was quicker
+            connection.stream.send(self.answer)
+            connection.stream.drop()
         return False
 
 

@@ -128,6 +128,16 @@ class ThreadedTransport:
         if is_worth_telling:
             self._post(Informed(UplinkDropped(dropped)))
 
+    def wait_for_audio_room(self, give_up: threading.Event) -> None:
+        """Wait until half of the audio limit is free, the connection ends, or the event is set."""
+        while True:
+            with self._lock:
+                if self._is_leaving or self._uplink.waiting_seconds < self._uplink.audio_seconds / 2:
+                    return
+            # Looked at again after half a chunk; waking the waiter at each sent frame would cost more.
+            if give_up.wait(0.01):
+                return
+
     def close(self, code: int) -> None:
         """Send the close frame behind the waiting messages, or give up connecting; the first code stands."""
         with self._wake:

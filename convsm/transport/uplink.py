@@ -53,6 +53,11 @@ class Uplink:
         """Whether so much waits that the peer cannot be reading."""
         return len(self._messages) >= STUCK_LIMIT
 
+    @property
+    def waiting_seconds(self) -> float:
+        """How much audio waits."""
+        return self._waiting_seconds
+
     def put(self, data: bytes) -> None:
         """Queue a message."""
         self._count += 1

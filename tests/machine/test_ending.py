@@ -101,7 +101,14 @@ def test_who_ended_it_before_the_acceptance(cause, end):
     assert finish(session) == end
 
 
-@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize(("cause", "end"), EARLY_CAUSES, ids=[repr(cause) for cause, _ in EARLY_CAUSES])
+def test_a_hang_up_before_the_acceptance_takes_the_blame_from_nobody(cause, end):
+    session = connecting_session()
+    drive(session, AgentHungUp(), cause)
+    assert finish(session) == end
+
+
+@pytest.mark.parametrize("state", sorted(set(LIVE) - {"connecting"}))
 def test_after_its_hang_up_tool_the_agent_ended_it_whatever_came_then(state):
     session = session_in(state)
     drive(session, AgentHungUp(), SocketClosed(1006, "gone"))
