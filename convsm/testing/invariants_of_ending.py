@@ -177,7 +177,9 @@ class EndIsAnnouncedOnce(Invariant):
                 who = "agent"
         elif isinstance(event, came.ConnectionFailed):
             status = event.status
-        return ("agent" if self.has_hung_up else who, code, reason, status)
+        # Before the acceptance a hang-up ends the session only by its own timer.
+        is_due = isinstance(event, came.TimerFired) and event.name == "hang_up"
+        return ("agent" if self.has_hung_up and (self.is_ready or is_due) else who, code, reason, status)
 
 
 @attrs.define
