@@ -44,19 +44,19 @@ def run(rounds: int) -> dict[str, dict[str, list[float]]]:
     return figures
 
 
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+
+
 def main() -> None:
     """Print the figures and their ratio."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     figures = run(rounds)
     print(f"{COUNT} audio messages of {SIZE} bytes, {rounds} rounds in turn; median (min-max)")
     for name in CLIENTS:
-        costs = [value / COUNT * 1e6 for value in figures[name]["cpu"]]
-        ends = [value * 1e3 for value in figures[name]["end"]]
-        print(
-            f"{name:>10}: CPU {statistics.median(costs):6.1f} us a message"
-            f" ({min(costs):.1f}-{max(costs):.1f}); end_session to all threads ended {statistics.median(ends):6.1f} ms"
-            f" ({min(ends):.1f}-{max(ends):.1f})"
-        )
+        costs = _spread([value / COUNT * 1e6 for value in figures[name]["cpu"]])
+        ends = _spread([value * 1e3 for value in figures[name]["end"]])
+        print(f"{name:>10}: CPU {costs} us a message; end_session to all threads ended {ends} ms")
     ratio = statistics.median(figures["convsm"]["cpu"]) / statistics.median(figures["elevenlabs"]["cpu"])
     print(f"     ratio: {ratio:.2f} of the SDK's CPU a message")
 
