@@ -209,6 +209,7 @@ def test_d28_an_interruption_reaches_the_interface_at_once_however_long_the_piec
     with conversation(agent, audio_interface=FakeAudio()) as call:
         connection = call.start()
         connection.send(SendAudio(bytes(2 * 32000 * 60), 1))
+        call.audio.log.wait_for(lambda entry: isinstance(entry, bytes))
         connection.send(Interrupt(2))
         call.audio.log.wait_for("interrupt")
         call.wait_for_state("interrupted")
@@ -305,6 +306,7 @@ def test_d34_a_slow_callback_delays_no_pong_no_interruption_and_no_audio(agent):
         assert reached.wait(PATIENCE)
         settle(connection)
         connection.send(SendAudio(PCM, 1))
+        call.audio.log.wait_for((1, SIZE))
         connection.send(Interrupt(2))
         call.audio.log.wait_for("interrupt")
         assert call.audio.log.entries == ["start", (1, SIZE), "interrupt"]

@@ -25,6 +25,7 @@ from convsm.testing import (
     SendAudio,
     StreamText,
     UserSaid,
+    WaitFor,
     WaitForInitiation,
 )
 from convsm.testing.connection import StepLike
@@ -155,8 +156,9 @@ def test_from_any_tool(kind):
 
 @pytest.mark.parametrize("method", ["start", "output", "interrupt", "stop"])
 def test_from_inside_any_method_of_the_audio_interface(method):
-    with LoopbackAgent([SendAudio(PCM, 1), Interrupt(2)]) as agent:
-        audio = FakeAudio()
+    heard = threading.Event()
+    with LoopbackAgent([SendAudio(PCM, 1), WaitFor(heard), Interrupt(2)]) as agent:
+        audio = FakeAudio(on_output=heard.set)
         with conversation(agent, audio_interface=audio) as call:
             setattr(audio, f"on_{method}", call.conversation.end_session)
             call.start()

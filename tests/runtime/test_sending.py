@@ -205,7 +205,7 @@ def test_a_refused_message_changes_nothing_and_is_not_sent(closing):
     with pytest.raises(RefusedCommand):
         closing.conversation.send_user_message("late")
     assert closing.conversation.state == "closing"
-    closing.timers.advance(10)
+    closing.advance(10)
     closing.finish()
     assert sent(closing.agent.wait_for_connection()) == []
 

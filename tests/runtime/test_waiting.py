@@ -319,6 +319,7 @@ def test_inside_an_effect_it_is_refused_for_it_would_wait_for_itself(agent, meth
     with conversation(agent, audio_interface=audio) as call:
         connection = call.start()
         connection.send(SendAudio(PCM, 1))
+        audio.log.wait_for(PCM)  # else the interface might not have opened yet, and be left out
         connection.send(Interrupt(2))
         told.wait_for("wait_for_session_end cannot wait inside output or interrupt of the audio interface")
 
