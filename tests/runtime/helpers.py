@@ -21,8 +21,9 @@ from convsm import (
     ReportingAudioInterface,
 )
 from convsm.runtime.driver import Driver
-from convsm.testing import LoopbackAgent, LoopbackConnection
+from convsm.testing import ConnectionEnded, LoopbackAgent, LoopbackConnection
 from convsm.testing.clock import ManualTimers
+from convsm.testing.connection import StepLike
 
 PATIENCE = 5.0  # how long a test waits for what has to come; never what it relies on
 
@@ -285,6 +286,12 @@ def conversation(agent: LoopbackAgent | None, **options: Any) -> Iterator[Call]:
             call.advance(100)  # whatever it waits for
         with suppress(ConvsmError, RuntimeError):
             call.conversation.wait_for_session_end()
+
+
+def provoke(connection: LoopbackConnection, step: StepLike) -> None:
+    """Send what ends the conversation; the client may be gone before the call returns."""
+    with suppress(ConnectionEnded):
+        connection.send(step)
 
 
 def threads() -> list[threading.Thread]:

@@ -40,6 +40,7 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     conversation,
     join,
     nothing_is_left,
+    provoke,
     run,
     threads,
 )
@@ -322,6 +323,6 @@ def test_d35_waiting_for_the_end_inside_a_callback_returns(agent):
         told.add(call.conversation.wait_for_session_end())
 
     with conversation(agent, callback_user_transcript=end) as call:
-        call.start().send(UserSaid("Yes"))
+        provoke(call.start(), UserSaid("Yes"))
         told.wait_for("conv_0")
         assert_over(call)

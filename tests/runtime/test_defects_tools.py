@@ -18,6 +18,7 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     conversation,
     join,
     nothing_is_left,
+    provoke,
     run,
     threads,
 )
@@ -164,7 +165,7 @@ def test_d20_a_session_is_ended_from_an_asynchronous_tool(agent):
         return call.conversation.wait_for_session_end()
 
     with conversation(agent, client_tools=tools_of(end=end)) as call:
-        call.start().send(CallTool("end"))
+        provoke(call.start(), CallTool("end"))
         call.log.wait_for(("end",))
         assert_over(call)
 

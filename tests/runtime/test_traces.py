@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
 
 from convsm import (
@@ -18,7 +16,6 @@ from convsm.protocols.messages import McpApproval
 from convsm.testing import (
     CallTool,
     Close,
-    ConnectionEnded,
     CorrectResponse,
     HangUp,
     Interrupt,
@@ -39,6 +36,7 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     ReportingAudio,
     conversation,
     nothing_is_left,
+    provoke,
 )
 
 OPENING = [WaitForInitiation(), SendMetadata("conv_1", "pcm_16000", "pcm_16000")]
@@ -78,12 +76,6 @@ def call(agent):
 
 def play(connection, *steps):
     for step in steps:
-        connection.send(step)
-
-
-def leave(connection, step):
-    """Let the agent close; the client may have answered and be gone before the call returns."""
-    with suppress(ConnectionEnded):
         connection.send(step)
 
 
@@ -238,7 +230,7 @@ def test_trace_e_a_tool(agent):
 def test_trace_f_the_agent_hangs_up_and_its_farewell_is_heard_to_the_end(call):
     connection = call.start()
     play(connection, Say("Bye", PCM * 2, turn=1, chunk_seconds=0.01))
-    leave(connection, HangUp())
+    provoke(connection, HangUp())
     call.wait_for_state("closing")
     assert connection.closed.wait(5)
     call.audio.log.wait_for((2, SIZE))
@@ -278,7 +270,7 @@ def test_trace_h_quota(call, flat, caplog):
     connection = call.start()
     quota = "This request exceeds your quota limit."
     play(connection, SendError(1002, quota, flat=flat))
-    leave(connection, Close(1002))
+    provoke(connection, Close(1002))
     assert call.finish() == "conv_1"
     message = f"the connection was closed (close code 1002); the server said: {quota}"
     assert call.details == DisconnectionDetails("error", 1002, "", message)

@@ -38,6 +38,7 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     join,
     join_threads,
     nothing_is_left,
+    provoke,
     run,
 )
 
@@ -280,8 +281,7 @@ def test_from_a_callback_it_waits_for_idle_only(agent, name):
 
     with conversation(agent) as call:
         setattr(call.conversation, name, wait)
-        connection = call.start()
-        connection.send(UserSaid("Yes"))
+        provoke(call.start(), UserSaid("Yes"))
         if name == "callback_end_session":
             call.conversation.end_session()
         told.wait_for("conv_0")
@@ -301,7 +301,7 @@ def test_from_a_tool_it_waits_for_idle_only(agent, is_async):
     tools = ClientTools()
     tools.register("wait", wait_later if is_async else lambda _: wait())
     with conversation(agent, client_tools=tools) as call:
-        call.start().send(CallTool("wait"))
+        provoke(call.start(), CallTool("wait"))
         told.wait_for("conv_0")
 
 
