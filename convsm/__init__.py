@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convsm.version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
+    from convsm.audio.device import DefaultAudioInterface
     from convsm.audio.interface import AudioInterface, ReportingAudioInterface
     from convsm.audio.wav import WavAudioInterface
     from convsm.errors import (
@@ -45,6 +46,7 @@ __all__ = [
     "Conversation",
     "ConversationInitiationData",
     "ConvsmError",
+    "DefaultAudioInterface",
     "DisconnectionDetails",
     "ElevenLabs",
     "OnPremInitiationData",
@@ -65,6 +67,7 @@ __all__ = [
 
 # Where each name lives. They are imported on first use: who wants a diagram pays for no socket.
 _HOMES = {
+    "convsm.audio.device": ("DefaultAudioInterface",),
     "convsm.audio.interface": ("AudioInterface", "ReportingAudioInterface"),
     "convsm.audio.wav": ("WavAudioInterface",),
     "convsm.errors": (
