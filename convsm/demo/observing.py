@@ -93,7 +93,7 @@ class ObservedConversation(Conversation):
         return attrs.evolve(
             wiring,
             codec=CountingCodec(wiring.codec, self.traffic),
-            observers={**wiring.observers, TentativeTranscript: tentative},
+            observers={**wiring.observers, TentativeTranscript: (tentative,)},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,7 +11,6 @@ import attrs
 from convsm.errors import ConfigurationError
 from convsm.machine import SessionOptions
 from convsm.machine.effects import AnnounceEnd
-from convsm.machine.events import AgentAudio, AgentResponse, Pinged, TextPart, UserTranscript
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.elevenlabs_opening import (
     ConversationInitiationData,
@@ -19,9 +19,9 @@ from convsm.protocols.elevenlabs_opening import (
     setup_message,
 )
 from convsm.protocols.elevenlabs_urls import check_url, public_url, signed_url
-from convsm.protocols.messages import AgentChatResponsePartType, AgentResponseCorrection, MultimodalMessage
+from convsm.protocols.messages import MultimodalMessage
 
-__all__ = ["Client", "DisconnectionDetails", "Observer", "Opening", "multimodal_message", "observers"]
+__all__ = ["Client", "DisconnectionDetails", "Observer", "Opening", "multimodal_message"]
 
 
 class Client(Protocol):
@@ -147,6 +147,14 @@ class Opening:
         check_url(url, self.allow_insecure)
         return url
 
+    @property
+    def asks_asynchronously(self) -> bool:
+        """Whether asking the client gives an awaitable at once, instead of blocking."""
+        client = self.client
+        return client is not None and inspect.iscoroutinefunction(
+            client.conversational_ai.conversations.get_signed_url
+        )
+
     def ask_signature(self) -> Any:
         """Ask the client for a signed URL; blocks, or returns an awaitable, as the client does."""
         if self.client is None:
@@ -171,58 +179,3 @@ def multimodal_message(
     if not text and not files:
         raise ValueError("At least one of text, file_id, or file_ids must be provided.")
     return MultimodalMessage(text or None, files)
-
-
-def observers(callbacks: dict[str, Callable[..., object] | None]) -> dict[type, Observer]:
-    """Return what to call for which event or message.
-
-    Args:
-        callbacks: The reference constructor's callbacks by argument name; None for those not given.
-    """
-    return {
-        kind: Observer(name, _adapt(callback, arguments))
-        for name, (kind, arguments) in _ARGUMENTS.items()
-        if (callback := callbacks.get(name)) is not None
-    }
-
-
-def _adapt(
-    callback: Callable[..., object], arguments: Callable[[Any], tuple[object, ...]]
-) -> Callable[[Any], object]:
-    def call(subject: Any) -> object:
-        values = arguments(subject)
-        return callback(*values) if values else None
-
-    return call
-
-
-def _alignment(event: AgentAudio) -> tuple[object, ...]:
-    return () if event.alignment is None else (event.alignment,)
-
-
-def _latency(event: Pinged) -> tuple[object, ...]:
-    # Zero and null mean that the server has not measured yet.
-    return (int(event.latency_ms),) if event.latency_ms else ()
-
-
-def _part(event: TextPart) -> tuple[object, ...]:
-    return (event.text, AgentChatResponsePartType(event.kind))
-
-
-def _correction(message: AgentResponseCorrection) -> tuple[object, ...]:
-    return (message.original, message.corrected)
-
-
-def _text(event: AgentResponse | UserTranscript) -> tuple[object, ...]:
-    return (event.text,)
-
-
-# The callbacks of the reference constructor: what each is called for, and with which arguments.
-_ARGUMENTS: dict[str, tuple[type, Callable[[Any], tuple[object, ...]]]] = {
-    "callback_agent_response": (AgentResponse, _text),
-    "callback_agent_response_correction": (AgentResponseCorrection, _correction),
-    "callback_agent_chat_response_part": (TextPart, _part),
-    "callback_user_transcript": (UserTranscript, _text),
-    "callback_latency_measurement": (Pinged, _latency),
-    "callback_audio_alignment": (AgentAudio, _alignment),
-}

@@ -20,7 +20,7 @@ from convsm import (
     ElevenLabs,
     ReportingAudioInterface,
 )
-from convsm.runtime.driver import Driver
+from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.testing import ConnectionEnded, LoopbackAgent, LoopbackConnection
 from convsm.testing.clock import ManualTimers
 from convsm.testing.connection import StepLike
@@ -151,7 +151,7 @@ class ReportingAudio(ReportingAudioInterface):
         self.listener.played(self.last if through is None else through)
 
 
-class ManualDriver(Driver):
+class ManualDriver(ThreadedDriver):
     """A driver whose time is the test's."""
 
     make_timers = ManualTimers  # type: ignore[assignment]
@@ -213,7 +213,7 @@ class Call:
         self.changes.wait_for(lambda change: change.target == state, count)
 
     @property
-    def driver(self) -> Driver:
+    def driver(self) -> ThreadedDriver:
         driver = self.conversation._driver
         assert driver is not None
         return driver
@@ -226,7 +226,7 @@ class Call:
 
     def settle(self) -> None:
         """Wait until all that was posted so far has been taken and its effects were performed."""
-        mailbox = self.driver._mailbox
+        mailbox = self.driver._inbox
 
         def is_settled() -> bool:
             with mailbox._owner:

@@ -8,8 +8,6 @@ import attrs
 import pytest
 
 from convsm import (
-    AgentChatResponsePartType,
-    AudioEventAlignment,
     ConfigurationError,
     ConversationInitiationData,
     DisconnectionDetails,
@@ -18,9 +16,8 @@ from convsm import (
     SessionOptions,
 )
 from convsm.machine.effects import AnnounceEnd
-from convsm.machine.events import AgentAudio, AgentResponse, Pinged, TextPart, UserTranscript
-from convsm.protocols.messages import AgentResponseCorrection, MultimodalMessage
-from convsm.runtime.wiring import Opening, multimodal_message, observers
+from convsm.protocols.messages import MultimodalMessage
+from convsm.runtime.wiring import Opening, multimodal_message
 from convsm.version import VERSION
 
 SIGNED = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a&conversation_signature=x+y%2Fz"
@@ -216,46 +213,7 @@ def test_a_multimodal_message_of_nothing_is_refused(arguments):
         multimodal_message(*arguments)
 
 
-# Callbacks
-
-
-def told(name, subject):
-    """What a callback is called with for an event or message."""
-    calls: list[tuple[object, ...]] = []
-    [(kind, observer)] = observers({name: lambda *arguments: calls.append(arguments)}).items()
-    assert kind is type(subject)
-    assert observer.name == name
-    observer.call(subject)
-    return calls
-
-
-TIMING = AudioEventAlignment(["a"], [0], [10])
-
-
-@pytest.mark.parametrize(
-    ("name", "subject", "calls"),
-    [
-        ("callback_agent_response", AgentResponse("Hi"), [("Hi",)]),
-        ("callback_user_transcript", UserTranscript("Yes"), [("Yes",)]),
-        ("callback_agent_response_correction", AgentResponseCorrection("Hello", "He"), [("Hello", "He")]),
-        (
-            "callback_agent_chat_response_part",
-            TextPart("delta", "Hel"),
-            [("Hel", AgentChatResponsePartType.DELTA)],
-        ),
-        ("callback_latency_measurement", Pinged(1, 42.0), [(42,)]),
-        ("callback_latency_measurement", Pinged(1, 0), []),
-        ("callback_latency_measurement", Pinged(1), []),
-        ("callback_audio_alignment", AgentAudio(b"", 1, TIMING), [(TIMING,)]),
-        ("callback_audio_alignment", AgentAudio(b"", 1), []),
-    ],
-)
-def test_each_callback_gets_what_the_reference_gives_it(name, subject, calls):
-    assert told(name, subject) == calls
-
-
-def test_a_callback_that_was_not_given_is_not_called():
-    assert observers({"callback_agent_response": None, "agent_id": None}) == {}
+# The end
 
 
 def test_details_carry_a_message_for_errors_only():
