@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from convsm.version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
+    from convsm.audio.async_device import AsyncDefaultAudioInterface
+    from convsm.audio.async_interface import AsyncAudioInterface, AsyncReportingAudioInterface
     from convsm.audio.device import DefaultAudioInterface
     from convsm.audio.interface import AudioInterface, ReportingAudioInterface
     from convsm.audio.wav import WavAudioInterface
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentChatResponsePartType",
+    "AsyncAudioInterface",
+    "AsyncDefaultAudioInterface",
+    "AsyncReportingAudioInterface",
     "AudioError",
     "AudioEventAlignment",
     "AudioInterface",
@@ -67,6 +72,8 @@ __all__ = [
 
 # Where each name lives. They are imported on first use: who wants a diagram pays for no socket.
 _HOMES = {
+    "convsm.audio.async_device": ("AsyncDefaultAudioInterface",),
+    "convsm.audio.async_interface": ("AsyncAudioInterface", "AsyncReportingAudioInterface"),
     "convsm.audio.device": ("DefaultAudioInterface",),
     "convsm.audio.interface": ("AudioInterface", "ReportingAudioInterface"),
     "convsm.audio.wav": ("WavAudioInterface",),
