@@ -45,13 +45,14 @@ if TYPE_CHECKING:
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.tools import ClientTools
     from convsm.runtime.wiring import DisconnectionDetails
-    from convsm.transport.rest import ElevenLabs
+    from convsm.transport.rest import AsyncElevenLabs, ElevenLabs, SignedUrl, UploadedFile
     from convsm.transport.threaded import TransportOptions
 
 __all__ = [
     "AgentChatResponsePartType",
     "AgentOverride",
     "AsrOverride",
+    "AsyncElevenLabs",
     "AudioError",
     "AudioEventAlignment",
     "AudioInterface",
@@ -76,6 +77,7 @@ __all__ = [
     "ReportingAudioInterface",
     "Session",
     "SessionOptions",
+    "SignedUrl",
     "SoftTimeoutOverride",
     "SourceInfo",
     "StateChanged",
@@ -84,6 +86,7 @@ __all__ = [
     "TransportOptions",
     "TtsOverride",
     "TurnOverride",
+    "UploadedFile",
     "WavAudioInterface",
     "__version__",
     "replay",
@@ -128,7 +131,7 @@ _HOMES = {
     "convsm.runtime.conversation": ("Conversation",),
     "convsm.runtime.tools": ("ClientTools",),
     "convsm.runtime.wiring": ("DisconnectionDetails",),
-    "convsm.transport.rest": ("ElevenLabs",),
+    "convsm.transport.rest": ("AsyncElevenLabs", "ElevenLabs", "SignedUrl", "UploadedFile"),
     "convsm.transport.threaded": ("TransportOptions",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
