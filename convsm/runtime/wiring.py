@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import attrs
@@ -20,8 +21,18 @@ from convsm.protocols.elevenlabs_opening import (
 )
 from convsm.protocols.elevenlabs_urls import check_url, public_url, signed_url
 from convsm.protocols.messages import MultimodalMessage
+from convsm.transport.multipart import Upload, UploadSource
 
-__all__ = ["Client", "DisconnectionDetails", "Observer", "Opening", "multimodal_message"]
+__all__ = [
+    "Client",
+    "DisconnectionDetails",
+    "Observer",
+    "Opening",
+    "multimodal_message",
+    "upload_file",
+]
+
+logger = logging.getLogger("convsm.session")
 
 
 class Client(Protocol):
@@ -85,7 +96,7 @@ class Opening:
         requires_auth: Whether a signed URL is needed.
         config: Options of the conversation.
         on_prem_config: An on-prem server; wins over ``requires_auth``.
-        environment: Name of the server-side environment.
+        environment: Name of the server-side environment; comes before the one in ``config``.
         has_audio: Whether there is an audio interface.
         allow_insecure: Whether ``ws://`` to another machine is accepted.
     """
@@ -103,9 +114,16 @@ class Opening:
     @property
     def is_text_only(self) -> bool:
         """Whether the conversation has no audio, by its interface or by its configuration."""
+        return self._text_only_by_configuration() is True or not self.has_audio
+
+    def _text_only_by_configuration(self) -> object:
         conversation = self.config.conversation_config_override.get("conversation")
-        wanted = isinstance(conversation, dict) and conversation.get("text_only") is True
-        return wanted or not self.has_audio
+        return conversation.get("text_only") if isinstance(conversation, dict) else None
+
+    @property
+    def server_environment(self) -> str | None:
+        """Name of the server-side environment, by the conversation's argument or by its configuration."""
+        return self.environment or self.config.environment
 
     def session_options(self, options: SessionOptions | None, audio_required: bool) -> SessionOptions:
         """Complete the session's settings."""
@@ -114,8 +132,20 @@ class Opening:
         )
 
     def codec(self, equal_id: Any) -> ElevenLabsCodec:
-        """Make the codec with the messages that open the conversation."""
-        opening = [initiation_message(self.config, self.user_id, self.is_text_only)]
+        """Make the codec with the messages that open the conversation.
+
+        Warns of a configuration that asks for audio which nobody would hear.
+        """
+        if not self.has_audio and self._text_only_by_configuration() is False:
+            logger.warning(
+                "the configuration says text_only=False, but there is no audio interface to play what the "
+                "agent says; pass one, or leave text_only out"
+            )
+        opening = [
+            initiation_message(
+                self.config, self.user_id, self.is_text_only, environment=self.server_environment
+            )
+        ]
         if self.on_prem_config is not None:
             opening.insert(0, setup_message(self.on_prem_config))
         return ElevenLabsCodec(opening, equal_id=equal_id)
@@ -136,14 +166,14 @@ class Opening:
         if self.on_prem_config is not None:
             url = self.on_prem_config.on_prem_conversation_url
         elif fetched is not None:
-            url = signed_url(fetched, environment=self.environment)
+            url = signed_url(fetched, environment=self.server_environment)
         else:
             if self.client is None:
                 raise ConfigurationError(
                     "A client is needed unless on_prem_config is given; pass an ElevenLabs."
                 )
             base_url = str(self.client._client_wrapper.get_base_url())
-            url = public_url(base_url, self.agent_id, environment=self.environment)
+            url = public_url(base_url, self.agent_id, environment=self.server_environment)
         check_url(url, self.allow_insecure)
         return url
 
@@ -159,12 +189,64 @@ class Opening:
         """Ask the client for a signed URL; blocks, or returns an awaitable, as the client does."""
         if self.client is None:
             raise ConfigurationError("A client is needed to fetch a signed URL; pass an ElevenLabs.")
-        # Not every client looks where it sends its key.
-        base_url = str(self.client._client_wrapper.get_base_url())
-        if base_url.startswith("http:"):
-            check_url(base_url.replace("http", "ws", 1), has_key=True)
-        extra = {"environment": self.environment} if self.environment else {}
+        _check_where_the_key_goes(self.client)
+        wanted = {"environment": self.server_environment, "branch_id": self.config.branch_id}
+        extra = {name: value for name, value in wanted.items() if value}
         return self.client.conversational_ai.conversations.get_signed_url(agent_id=self.agent_id, **extra)
+
+
+def upload_file(
+    client: Client | None,
+    conversation_id: str | None,
+    file: UploadSource,
+    name: str | None = None,
+    content_type: str | None = None,
+) -> Any:
+    """Upload a file that a multimodal message of a conversation can then name.
+
+    Args:
+        client: The conversation's client: convsm's own or the vendor's, blocking or async.
+        conversation_id: Id of the conversation; None while the server has not accepted it.
+        file: Bytes, a path, or a binary file object, which is read to its end and left open.
+        name: Name for the server; None takes the path's or the file object's.
+        content_type: Such as ``image/png``; None guesses by the name.
+
+    Returns:
+        The file's id, or an awaitable of it, as the client does.
+
+    Raises:
+        ConfigurationError: There is no client, no id yet, the client cannot upload, the file is too big, or
+            the key would go unencrypted to another machine.
+        ConnectionFailed: The API did not answer, or refused (convsm's client; the vendor's raises its own).
+        OSError: The file cannot be read.
+    """
+    if client is None:
+        raise ConfigurationError("A client is needed to upload a file; pass an ElevenLabs.")
+    if conversation_id is None:
+        raise ConfigurationError("There is no conversation to upload to yet; call wait_until_ready() first.")
+    _check_where_the_key_goes(client)
+    conversations = client.conversational_ai.conversations
+    if hasattr(conversations, "upload_file"):
+        answer = conversations.upload_file(conversation_id, file, name=name, content_type=content_type)
+    elif hasattr(conversations, "files"):
+        with Upload.of(file, name, content_type) as upload:
+            # The vendor's client wants it whole, and sends it after the file is closed if it is async.
+            whole = (upload.name, upload.read(), upload.content_type)
+        answer = conversations.files.create(conversation_id, file=whole)
+    else:
+        raise ConfigurationError("The client cannot upload files; pass a convsm.ElevenLabs.")
+    return _file_id_later(answer) if inspect.isawaitable(answer) else str(answer.file_id)
+
+
+async def _file_id_later(answer: Awaitable[Any]) -> str:
+    return str((await answer).file_id)
+
+
+def _check_where_the_key_goes(client: Client) -> None:
+    # Not every client looks.
+    base_url = str(client._client_wrapper.get_base_url())
+    if base_url.startswith("http:"):
+        check_url(base_url.replace("http", "ws", 1), has_key=True)
 
 
 def multimodal_message(

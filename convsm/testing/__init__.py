@@ -27,6 +27,7 @@ from convsm.testing.hostile import (
     SpoilHandshake,
     StopReading,
 )
+from convsm.testing.http_requests import ReceivedFile
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
 from convsm.testing.script import (
     CallTool,
@@ -65,6 +66,7 @@ __all__ = [
     "Pause",
     "Ping",
     "Received",
+    "ReceivedFile",
     "RefuseHandshake",
     "Repeat",
     "ReportTool",
