@@ -25,6 +25,7 @@ class SessionOptions:
             stop. 0.9: with the drop that follows, an end fits into the second users are promised.
         drain_seconds: How long a farewell may play after the socket is gone.
         hold_limit: Messages that may wait for the server's acceptance.
+        approval_limit: Approvals that may be undecided at once; further ones are not asked for.
     """
 
     text_only: bool = False
@@ -35,6 +36,7 @@ class SessionOptions:
     close_seconds: float = 0.9
     drain_seconds: float = 10.0
     hold_limit: int = 64
+    approval_limit: int = 64
 
 
 @attrs.define
@@ -54,9 +56,11 @@ class Context:
         heard: Number of the last Play that was heard or flushed.
         response_open: Whether a streamed text response is open (text-only).
         response_turn: Highest turn of that response, if parts carry one.
-        calls: Open tool calls: id and whether a result is awaited.
+        calls: Tool calls that run: id and whether a result is still awaited.
         seen_calls: Every call id of the session. Not bounded: one short string a call, and
             forgetting one would let a repeated id run a tool twice.
+        approvals: Ids of the calls that await approval.
+        seen_approvals: Every id that was ever asked about; not bounded, as seen_calls.
         held: Messages waiting for the server's acceptance.
         timers: Armed timers: name and token.
         last_token: Token of the timer armed last.
@@ -78,6 +82,8 @@ class Context:
     response_turn: int | None = None
     calls: dict[str, bool] = attrs.field(factory=dict)
     seen_calls: set[str] = attrs.field(factory=set)
+    approvals: set[str] = attrs.field(factory=set)
+    seen_approvals: set[str] = attrs.field(factory=set)
     held: list[object] = attrs.field(factory=list)
     timers: dict[str, int] = attrs.field(factory=dict)
     last_token: int = 0

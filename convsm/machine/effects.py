@@ -15,6 +15,8 @@ from convsm.machine.events import Event
 __all__ = [
     "EFFECTS",
     "AnnounceEnd",
+    "Approval",
+    "AskApproval",
     "BeginPlayout",
     "CancelTimer",
     "CancelTool",
@@ -28,6 +30,7 @@ __all__ = [
     "Play",
     "Pong",
     "Reject",
+    "ReleaseTool",
     "RunTool",
     "SendOpening",
     "SetTimer",
@@ -38,6 +41,7 @@ __all__ = [
     "Transmit",
     "TransmitAudio",
     "Unexpected",
+    "WithdrawApproval",
 ]
 
 
@@ -125,6 +129,19 @@ class ToolResult:
     error_type: str | None = None
 
 
+@attrs.frozen
+class Approval:
+    """Message: the one answer to what the server wanted approved.
+
+    Attributes:
+        call_id: Id of the call that awaits approval.
+        is_approved: Whether it may run.
+    """
+
+    call_id: str
+    is_approved: bool
+
+
 # Audio
 
 
@@ -197,6 +214,41 @@ class CancelTool(Effect):
 
     Attributes:
         call_id: Id of the call.
+    """
+
+    call_id: str
+
+
+@attrs.frozen
+class ReleaseTool(Effect):
+    """An open call was answered by hand. Its handler goes on; ToolCompleted follows when that ends.
+
+    Attributes:
+        call_id: Id of the call. If nothing runs for it, ToolCompleted follows at once.
+    """
+
+    call_id: str
+
+
+@attrs.frozen
+class AskApproval(Effect):
+    """Ask the approval handler, if there is one. Answered by ApprovalDecided unless withdrawn.
+
+    Attributes:
+        call_id: Id of the call that awaits approval.
+        request: The protocol's payload, as it came.
+    """
+
+    call_id: str
+    request: object
+
+
+@attrs.frozen
+class WithdrawApproval(Effect):
+    """Nobody waits for the approval handler's decision any more.
+
+    Attributes:
+        call_id: Id of the call that awaited approval.
     """
 
     call_id: str
@@ -331,6 +383,9 @@ EFFECTS: dict[str, type[Effect]] = {
         StopAudio,
         RunTool,
         CancelTool,
+        ReleaseTool,
+        AskApproval,
+        WithdrawApproval,
         SetTimer,
         CancelTimer,
         StateChanged,

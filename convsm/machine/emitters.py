@@ -9,8 +9,13 @@ from convsm.machine.effects import AnnounceEnd
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
     AudioFailed,
     ConnectionFailed,
+    DecideApproval,
     Event,
     Interrupted,
     Malformed,
@@ -25,7 +30,7 @@ from convsm.machine.events import (
     ToolCompleted,
     UserAudio,
 )
-from convsm.machine.guards import Guards
+from convsm.machine.guards import APPROVAL_TIMER, Guards
 
 __all__ = ["Emitters"]
 
@@ -107,9 +112,8 @@ class Emitters(Guards):
         if not self.response_open:
             self.response_open, self.response_turn = True, event.turn
         elif event.turn is not None:
-            self.response_turn = max(
-                event.turn, event.turn if self.response_turn is None else self.response_turn
-            )
+            former = event.turn if self.response_turn is None else self.response_turn
+            self.response_turn = max(event.turn, former)
 
     def close_response(self, event: AgentResponse | TextPart) -> None:
         """Remember that the streamed response ended."""
@@ -117,9 +121,8 @@ class Emitters(Guards):
 
     def diagnose_unplayable(self, event: AgentAudio) -> None:
         """Say that speech came when it cannot be played."""
-        self._emit(
-            effects.Diagnose(f"agent audio came in state {self.state!r} without an open audio interface")
-        )
+        what = f"agent audio came in state {self.state!r} without an open audio interface"
+        self._emit(effects.Diagnose(what))
 
     # Tools
 
@@ -132,17 +135,69 @@ class Emitters(Guards):
     def answer_call(self, event: ToolCompleted) -> None:
         """Send the result if the agent waits for one."""
         if self.calls.pop(event.call_id):
-            self._emit(
-                effects.Transmit(
-                    effects.ToolResult(event.call_id, event.result, event.is_error, event.error_type)
-                )
-            )
+            self._send_result(event)
+
+    def _send_result(self, event: ToolCompleted | AnswerCall) -> None:
+        result = effects.ToolResult(event.call_id, event.result, event.is_error, event.error_type)
+        self._emit(effects.Transmit(result))
 
     def diagnose_repeated_call(self, event: ToolCalled) -> None:
         """Say that the server used the id of an earlier call."""
-        self._emit(
-            effects.Diagnose(f"tool {event.name!r} was called under an id that was used before; ignored")
-        )
+        what = f"tool {event.name!r} was called under an id that was used before; ignored"
+        self._emit(effects.Diagnose(what))
+
+    def answer_by_hand(self, event: AnswerCall) -> None:
+        """Send the user's result; the handler's own is no longer awaited."""
+        self.calls[event.call_id] = False
+        self._send_result(event)
+        self._emit(effects.ReleaseTool(event.call_id))
+
+    def reject_answer(self, event: AnswerCall) -> None:
+        """Refuse the answer to a call that is not open."""
+        self._emit(effects.Reject(f"no result is awaited for the tool call {event.call_id!r}"))
+
+    # Approvals
+
+    def _approval_of(self, event: ApprovalWithdrawn | DecideApproval | TimerFired) -> str:
+        if isinstance(event, TimerFired):
+            return event.name.removeprefix(APPROVAL_TIMER)
+        return event.call_id
+
+    def ask_approval(self, event: ApprovalAsked) -> None:
+        """Ask whether the call may run."""
+        self.approvals.add(event.call_id)
+        self.seen_approvals.add(event.call_id)
+        self._emit(effects.AskApproval(event.call_id, event.request))
+
+    def arm_approval_timer(self, event: ApprovalAsked) -> None:
+        """Limit the wait for a decision, as the server does."""
+        self._arm(APPROVAL_TIMER + event.call_id, event.seconds)
+
+    def answer_approval(self, event: ApprovalDecided | DecideApproval) -> None:
+        """Send the decision."""
+        self.approvals.remove(event.call_id)
+        self._cancel(APPROVAL_TIMER + event.call_id)
+        self._emit(effects.Transmit(effects.Approval(event.call_id, event.is_approved)))
+
+    def withdraw_approval(self, event: ApprovalWithdrawn | DecideApproval | TimerFired) -> None:
+        """Wait for the handler's decision no longer."""
+        call_id = self._approval_of(event)
+        self.approvals.discard(call_id)
+        self._cancel(APPROVAL_TIMER + call_id)
+        self._emit(effects.WithdrawApproval(call_id))
+
+    def reject_decision(self, event: DecideApproval) -> None:
+        """Refuse a decision that nobody waits for."""
+        self._emit(effects.Reject(f"the call {event.call_id!r} does not await approval"))
+
+    def diagnose_crowded_approval(self, event: ApprovalAsked) -> None:
+        """Say that an approval was not asked for."""
+        limit = self.options.approval_limit
+        self._emit(effects.Diagnose(f"{limit} calls already await approval; one more is ignored"))
+
+    def diagnose_undecided(self, event: TimerFired) -> None:
+        """Say that a decision did not come in time."""
+        self._emit(effects.Diagnose(f"the call {self._approval_of(event)!r} was not approved in time"))
 
     # Answers and reports
 
@@ -175,8 +230,7 @@ class Emitters(Guards):
 
     def release_held(self, event: Event) -> None:
         """Send what was held, in order."""
-        for message in self.held:
-            self._emit(effects.Transmit(message))
+        self._effects += [effects.Transmit(message) for message in self.held]
         self.held.clear()
 
     def reject_overflow(self, event: Send) -> None:
@@ -245,10 +299,14 @@ class Emitters(Guards):
         self._emit(effects.Diagnose(f"audio failed: {event.message}; the session goes on without audio"))
 
     def wind_down(self, event: Event) -> None:
-        """Cancel what only an open session needs: tool calls, held messages, the hang-up timer."""
+        """Cancel what only an open session needs: tools, approvals, held messages, the hang-up timer."""
         for call_id in self.calls:
             self._emit(effects.CancelTool(call_id))
         self.calls.clear()
+        for call_id in sorted(self.approvals):
+            self._emit(effects.WithdrawApproval(call_id))
+            self._cancel(APPROVAL_TIMER + call_id)
+        self.approvals.clear()
         self.held.clear()
         self.response_open = False
         self._cancel("hang_up")

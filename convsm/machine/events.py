@@ -7,10 +7,20 @@ what a vendor's message carries beyond them travels in ``Informed``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import attrs
+
+from convsm.machine.base import Event, stamp
+from convsm.machine.calls import (
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
+    DecideApproval,
+    ToolCalled,
+    ToolCompleted,
+)
 
 __all__ = [
     "COMMANDS",
@@ -20,10 +30,15 @@ __all__ = [
     "AgentAudio",
     "AgentHungUp",
     "AgentResponse",
+    "AnswerCall",
+    "ApprovalAsked",
+    "ApprovalDecided",
+    "ApprovalWithdrawn",
     "AudioFailed",
     "AudioStarted",
     "AudioStopped",
     "ConnectionFailed",
+    "DecideApproval",
     "End",
     "Event",
     "Informed",
@@ -46,23 +61,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class Event:
-    """Base of all events.
-
-    Attributes:
-        at: When the driver took the event in, in seconds of its monotonic clock.
-    """
-
-    at: float = attrs.field(default=0.0, kw_only=True)
-
-
-def stamp(event: Event, at: float) -> None:
-    """Set the time of an event that nobody else has seen yet (only the driver does this)."""
-    object.__setattr__(event, "at", at)
-
-
-# Commands: API calls. Without a row they raise RefusedCommand to the caller.
+# Commands: API calls. Without a row they raise RefusedCommand to the caller. Two more are with the calls.
 
 
 @attrs.frozen
@@ -224,23 +223,6 @@ class Interrupted(Event):
 
 
 @attrs.frozen
-class ToolCalled(Event):
-    """The agent calls a tool of the client.
-
-    Attributes:
-        call_id: Id of this call; answered at most once.
-        name: Name of the tool.
-        parameters: Arguments as the server sent them.
-        expects_response: Whether the agent waits for the result.
-    """
-
-    call_id: str
-    name: str
-    parameters: Mapping[str, object] = attrs.field(factory=dict)
-    expects_response: bool = True
-
-
-@attrs.frozen
 class AgentHungUp(Event):
     """The agent used its own hang-up tool; the server is about to close."""
 
@@ -317,24 +299,7 @@ class UserAudio(Event):
     audio: bytes
 
 
-# Tools and timers
-
-
-@attrs.frozen
-class ToolCompleted(Event):
-    """A tool handler returned, raised or timed out.
-
-    Attributes:
-        call_id: Id of the call.
-        result: The answer as the one string that the wire allows.
-        is_error: Whether the handler failed.
-        error_type: The protocol's class of the failure, if any.
-    """
-
-    call_id: str
-    result: str
-    is_error: bool = False
-    error_type: str | None = None
+# Timers
 
 
 @attrs.frozen
@@ -350,7 +315,7 @@ class TimerFired(Event):
     token: int
 
 
-COMMANDS: tuple[type[Event], ...] = (Start, Send, End)
+COMMANDS: tuple[type[Event], ...] = (Start, Send, AnswerCall, DecideApproval, End)
 
 SERVER_EVENTS: tuple[type[Event], ...] = (
     SocketOpened,
@@ -364,6 +329,8 @@ SERVER_EVENTS: tuple[type[Event], ...] = (
     UserTranscript,
     Interrupted,
     ToolCalled,
+    ApprovalAsked,
+    ApprovalWithdrawn,
     AgentHungUp,
     Informed,
     Malformed,
@@ -376,6 +343,7 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
     Played,
     UserAudio,
     ToolCompleted,
+    ApprovalDecided,
     TimerFired,
 )
 

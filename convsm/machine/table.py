@@ -184,6 +184,33 @@ ROWS = (
         why="each result goes out at once"),
     row("ToolCompleted", EVERYWHERE, None, why="cancelled or answered before"),
 
+    row("AnswerCall", "tool_running", "listening", when=("is_last_open_call",), do=("answer_by_hand",),
+        why="the last awaited result is in, by hand"),
+    row("AnswerCall", LIVE, None, when=("is_awaited_call",), do=("answer_by_hand",),
+        why="answered by hand; the handler's own result will be ignored"),
+    row("AnswerCall", LIVE, None, do=("reject_answer",), why="one call is answered at most once"),
+
+    # Approvals
+    row("ApprovalAsked", LIVE, None, when=("is_new_approval", "can_ask_approval"),
+        do=("ask_approval", "arm_approval_timer"), why="somebody decides, and nobody waits for it"),
+    row("ApprovalAsked", LIVE, None, when=("is_new_approval",), do=("diagnose_crowded_approval",),
+        why="a bound on what is undecided; unanswered is not approved"),
+    row("ApprovalAsked", LIVE, None, why="one call is asked about once"),
+    row("ApprovalAsked", "closing", None, why="it could no longer be answered"),
+    row("ApprovalDecided", LIVE, None, when=("is_open_approval",), do=("answer_approval",),
+        why="the decision goes out at once"),
+    row("ApprovalDecided", EVERYWHERE, None, why="withdrawn or answered before"),
+    row("DecideApproval", LIVE, None, when=("is_open_approval",), do=("answer_approval", "withdraw_approval"),
+        why="decided by hand; the handler is not needed"),
+    row("DecideApproval", LIVE, None, do=("reject_decision",), why="one call is answered at most once"),
+    row("ApprovalWithdrawn", LIVE, None, when=("is_open_approval",), do=("withdraw_approval",),
+        why="the server went on without an answer"),
+    row("ApprovalWithdrawn", LIVE, None, why="nobody is being asked"),
+    row("ApprovalWithdrawn", "closing", None, why="too late to be of use"),
+    row("TimerFired", LIVE, None, when=("is_approval_due",),
+        do=("take_timer", "withdraw_approval", "diagnose_undecided"),
+        why="the server waits no longer; unanswered is not approved"),
+
     # What needs an answer or only informs
     row("Pinged", LIVE, None, do=("answer_ping", "notify"), why="the pong waits for nobody"),
     row("Pinged", "closing", None, why="nothing but the close frame is sent any more"),

@@ -10,7 +10,7 @@ import orjson
 import pybase64
 
 from convsm.errors import ConfigurationError, ProtocolError
-from convsm.machine.effects import Pong, ToolResult
+from convsm.machine.effects import Approval, Pong, ToolResult
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
@@ -27,7 +27,6 @@ from convsm.protocols.elevenlabs_reports import REPORTS, Decoder, alignment, par
 from convsm.protocols.messages import (
     ContextualUpdate,
     Feedback,
-    McpApproval,
     MultimodalMessage,
     UserActivity,
     UserMessage,
@@ -220,7 +219,7 @@ def _say_feedback(message: Feedback) -> bytes:
     return dump({"type": "feedback", "event_id": message.event_id, "score": message.score})
 
 
-def _say_mcp_approval(message: McpApproval) -> bytes:
+def _say_approval(message: Approval) -> bytes:
     return dump(
         {
             "type": "mcp_tool_approval_result",
@@ -233,12 +232,12 @@ def _say_mcp_approval(message: McpApproval) -> bytes:
 ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Pong: _say_pong,
     ToolResult: _say_tool_result,
+    Approval: _say_approval,
     UserMessage: _say_user_message,
     UserActivity: _say_user_activity,
     ContextualUpdate: _say_contextual_update,
     MultimodalMessage: _say_multimodal_message,
     Feedback: _say_feedback,
-    McpApproval: _say_mcp_approval,
 }
 
 

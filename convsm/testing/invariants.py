@@ -23,6 +23,7 @@ from convsm.testing.invariants_of_ending import (
     SendsOnlyWhileOpen,
 )
 from convsm.testing.invariants_of_speaking import (
+    ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
     EveryPingIsAnswered,
     InterruptionIsDecided,
@@ -34,6 +35,7 @@ from convsm.testing.observation import Invariant, ObservedStep, snapshot
 __all__ = [
     "HOSTILE",
     "INVARIANTS",
+    "ApprovalsAreAnsweredOnce",
     "AudioIsHandedOverInOrder",
     "ChangesOnlyByARow",
     "EndIsAnnouncedOnce",
@@ -115,6 +117,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     RefusalsChangeNothing,
     SendsOnlyWhileOpen,
     InterruptionIsDecided,
+    ApprovalsAreAnsweredOnce,
 )
 
 # Those that hold whatever comes at any time: no server and no adapter, however hostile, keeps a session
@@ -128,6 +131,7 @@ HOSTILE: tuple[type[Invariant], ...] = (
     EveryPingIsAnswered,
     RefusalsChangeNothing,
     InterruptionIsDecided,
+    ApprovalsAreAnsweredOnce,
 )
 
 

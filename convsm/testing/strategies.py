@@ -47,6 +47,7 @@ def session_options(text_only: bool | None = None) -> strategies.SearchStrategy[
         text_only=strategies.booleans() if text_only is None else strategies.just(text_only),
         needs_audio=strategies.booleans(),
         hold_limit=strategies.integers(0, 3),
+        approval_limit=strategies.integers(0, 3),
     )
 
 
@@ -127,6 +128,8 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "AudioStarted": {},
     "AudioStopped": {},
     "Send": {"message": strategies.none() | _texts},
+    "AnswerCall": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
+    "DecideApproval": {"call_id": _call_ids, "is_approved": strategies.booleans()},
     "ConnectionFailed": {"message": _texts, "status": _turns},
     "SocketClosed": {"code": strategies.sampled_from(CLOSE_CODES) | _numbers, "reason": _texts},
     "SessionReady": {"conversation_id": _texts, "output_format": _texts, "input_format": _texts},
@@ -137,11 +140,14 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "UserTranscript": {"text": _texts, "turn": _turns},
     "Interrupted": {"turn": _numbers, "fresh_from": _numbers},
     "ToolCalled": {"call_id": _call_ids, "name": _texts, "expects_response": strategies.booleans()},
+    "ApprovalAsked": {"call_id": _call_ids, "request": strategies.none() | _texts, "seconds": _numbers},
+    "ApprovalWithdrawn": {"call_id": _call_ids},
     "Informed": {"message": strategies.none() | _texts},
     "Malformed": {"kind": _texts, "field": _texts, "problem": _texts},
     "AudioFailed": {"message": _texts},
     "Played": {"through": _numbers},
     "UserAudio": {"audio": _audio},
     "ToolCompleted": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
+    "ApprovalDecided": {"call_id": _call_ids, "is_approved": strategies.booleans()},
     "TimerFired": {"name": strategies.sampled_from(TIMER_NAMES), "token": _numbers},
 }

@@ -20,10 +20,14 @@ from convsm.machine.events import (
     EVENTS,
     AgentAudio,
     AgentHungUp,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
     AudioFailed,
     AudioStarted,
     AudioStopped,
     ConnectionFailed,
+    DecideApproval,
     End,
     Event,
     Interrupted,
@@ -61,7 +65,8 @@ class World:
     * StartAudio is answered by AudioStarted or AudioFailed, StopAudio by AudioStopped, which may
       overtake an answer to StartAudio. A fault may come at any time in between.
     * Played reports never go back and never beyond what was handed over; a flush does not recall them.
-    * A tool completes at most once, perhaps after it was cancelled.
+    * A tool completes at most once, perhaps after it was cancelled or released.
+    * An approval handler decides at most once, perhaps after its question was withdrawn.
     * A timer fires at most once, and when it is cancelled or replaced perhaps all the same.
     * A prompt world answers StopAudio and DropSocket before the close timer would give them up.
 
@@ -83,7 +88,9 @@ class World:
         timers: Armed timers: name and token.
         late_timers: Timers cancelled or replaced that may still fire.
         tools: Ids of the tools that run, cancelled ones too.
+        asked: Ids of the calls that the approval handler decides on, withdrawn ones too.
         call_ids: Ids that the server uses.
+        approval_ids: Ids that the server uses for what it wants approved.
         close_codes: Codes that the server closes with.
     """
 
@@ -101,7 +108,9 @@ class World:
     timers: frozenset[tuple[str, int]] = frozenset()
     late_timers: frozenset[tuple[str, int]] = frozenset()
     tools: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
     call_ids: tuple[str, ...] = ("call_1", "call_2", "call_3")
+    approval_ids: tuple[str, ...] = ("call_1", "call_8")
     close_codes: tuple[int, ...] = (1000, 1001, 1006, 1008, 1011)
 
     # What may come
@@ -120,7 +129,7 @@ class World:
             return cast("Sequence[E]", offering(self))
         if kind not in COMMANDS and self.socket != "open":
             return ()
-        return sayings(kind, self.fresh_from, self.call_ids)
+        return sayings(kind, self.fresh_from, self.call_ids, self.approval_ids)
 
     def owed(self) -> list[Event]:
         """Return what is to be expected next: answers to effects, and the server's acceptance."""
@@ -236,6 +245,13 @@ class World:
             for is_error in (False, True)
         ]
 
+    def _offer_decided(self) -> Sequence[Event]:
+        return [
+            ApprovalDecided(call_id, is_approved)
+            for call_id in sorted(self.asked)
+            for is_approved in (False, True)
+        ]
+
     def _offer_timer(self) -> Sequence[Event]:
         return [
             TimerFired(name, token)
@@ -276,6 +292,9 @@ class World:
     def _take_completed(self, event: ToolCompleted) -> None:
         self.tools -= {event.call_id}
 
+    def _take_decided(self, event: ApprovalDecided) -> None:
+        self.asked -= {event.call_id}
+
     def _take_timer(self, event: TimerFired) -> None:
         fired = {(event.name, event.token)}
         self.timers, self.late_timers = self.timers - fired, self.late_timers - fired
@@ -297,6 +316,9 @@ class World:
 
     def _run_tool(self, effect: effects.RunTool) -> None:
         self.tools |= {effect.call_id}
+
+    def _ask_approval(self, effect: effects.AskApproval) -> None:
+        self.asked |= {effect.call_id}
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._disarm(effect.name)
@@ -320,6 +342,7 @@ _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
     UserAudio: World._offer_user_audio,
     Played: World._offer_played,
     ToolCompleted: World._offer_completed,
+    ApprovalDecided: World._offer_decided,
     TimerFired: World._offer_timer,
 }
 
@@ -334,6 +357,7 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
     AudioStopped: World._take_audio_stopped,
     Played: World._take_played,
     ToolCompleted: World._take_completed,
+    ApprovalDecided: World._take_decided,
     TimerFired: World._take_timer,
 }
 
@@ -344,6 +368,7 @@ _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
     effects.StopAudio: World._stop_audio,
     effects.Play: World._play,
     effects.RunTool: World._run_tool,
+    effects.AskApproval: World._ask_approval,
     effects.SetTimer: World._set_timer,
     effects.CancelTimer: World._cancel_timer,
 }
@@ -353,5 +378,6 @@ _KINDS = tuple(EVENTS.values())
 _WEIGHTS = {
     **dict.fromkeys((Start, End, SocketClosed, ConnectionFailed, AudioFailed, AgentHungUp, TimerFired), 1),
     **dict.fromkeys((AgentAudio, Played, TextPart, Interrupted, ToolCalled, ToolCompleted), 10),
+    **dict.fromkeys((AnswerCall, ApprovalAsked, DecideApproval), 2),
 }
 _CUMULATED = tuple(accumulate(_WEIGHTS.get(kind, 4) for kind in _KINDS))

@@ -35,7 +35,10 @@ def walk(
     """
     random = Random(seed)
     options = SessionOptions(
-        text_only=random.random() < 0.3, needs_audio=random.random() < 0.5, hold_limit=random.randrange(4)
+        text_only=random.random() < 0.3,
+        needs_audio=random.random() < 0.5,
+        hold_limit=random.randrange(4),
+        approval_limit=random.randrange(4),
     )
     session, world = Session(options), World(is_prompt=is_prompt)
     for _ in range(length):

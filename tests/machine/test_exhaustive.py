@@ -20,7 +20,7 @@ from tests.machine.sequences import walk
 # After End: SocketOpened, SocketClosed, AudioStarted, AudioStopped, each at most once, and the close timer.
 ANSWERS_AFTER_END = 5
 
-# Text-only, needs audio, adapters answer in time, call ids, plays unheard.
+# Text-only, needs audio, adapters answer in time, call ids, plays unheard. Approvals are searched apart.
 CONFIGURATIONS = {
     "audio needed": (False, True, True, 2, 2),
     "audio not needed": (False, False, True, 2, 2),
@@ -28,6 +28,8 @@ CONFIGURATIONS = {
     "audio needed, late adapters": (False, True, False, 1, 1),
     "audio not needed, late adapters": (False, False, False, 1, 1),
     "text-only, late adapters": (True, True, False, 1, 0),
+    "approvals": (False, True, True, 1, 1),
+    "text-only approvals, late adapters": (True, True, False, 1, 0),
 }
 in_every_configuration = pytest.mark.parametrize("name", CONFIGURATIONS)
 
@@ -37,8 +39,13 @@ def search(name: str) -> Search:
     """Search a configuration once; every invariant is checked on every edge."""
     text_only, needs_audio, is_prompt, calls, plays = CONFIGURATIONS[name]
     return Search.of(
-        SessionOptions(text_only=text_only, needs_audio=needs_audio, hold_limit=1),
-        World(is_prompt=is_prompt, call_ids=("call_1", "call_2")[:calls], close_codes=(1000, 1006)),
+        SessionOptions(text_only=text_only, needs_audio=needs_audio, hold_limit=1, approval_limit=1),
+        World(
+            is_prompt=is_prompt,
+            call_ids=("call_1", "call_2")[:calls],
+            approval_ids=("call_8", "call_9") if "approvals" in name else (),
+            close_codes=(1000, 1006),
+        ),
         InvariantChecker.of(kind for kind in INVARIANTS if is_prompt or kind is not IdleHoldsNothing),
         plays,
     )

@@ -12,7 +12,7 @@ from convsm import (
     OnPremInitiationData,
     SessionOptions,
 )
-from convsm.protocols.messages import McpApproval
+from convsm.machine.events import DecideApproval
 from convsm.testing import (
     CallTool,
     Close,
@@ -319,7 +319,7 @@ def test_trace_k_mcp(call):
 
     play(connection, report("awaiting_approval", approval_timeout_secs=300))
     # The conversation has no method for approvals yet; this is the command that such a one will give.
-    call.driver.send(McpApproval("c9", True))
+    call.driver._mailbox.call(DecideApproval("c9", True))
     connection.wait_for("mcp_tool_approval_result")
     play(
         connection, report("loading"), report("success", result=[{"type": "text", "text": "found"}]), Ping(1)
