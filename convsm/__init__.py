@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.tools import ClientTools
     from convsm.runtime.wiring import DisconnectionDetails
+    from convsm.transport.options import TransportOptions
     from convsm.transport.rest import ElevenLabs
-    from convsm.transport.threaded import TransportOptions
 
 __all__ = [
     "AgentChatResponsePartType",
@@ -92,7 +92,7 @@ _HOMES = {
     "convsm.runtime.tools": ("ClientTools",),
     "convsm.runtime.wiring": ("DisconnectionDetails",),
     "convsm.transport.rest": ("ElevenLabs",),
-    "convsm.transport.threaded": ("TransportOptions",),
+    "convsm.transport.options": ("TransportOptions",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

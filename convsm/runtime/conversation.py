@@ -30,7 +30,7 @@ from convsm.runtime.wiring import (
     multimodal_message,
     observers,
 )
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self

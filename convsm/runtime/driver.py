@@ -26,7 +26,8 @@ from convsm.runtime.timers import ThreadedTimers
 from convsm.runtime.tool_runner import ToolRunner
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
-from convsm.transport.threaded import ThreadedTransport, TransportOptions
+from convsm.transport.options import TransportOptions
+from convsm.transport.threaded import ThreadedTransport
 from convsm.transport.uplink import UplinkDropped
 
 if TYPE_CHECKING:

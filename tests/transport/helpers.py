@@ -23,8 +23,9 @@ from convsm.machine.events import ConnectionFailed, Event, Informed, SocketClose
 from convsm.testing import LoopbackAgent
 from convsm.testing.frames import encode_frame
 from convsm.transport.frames import Connection
+from convsm.transport.options import TransportOptions
 from convsm.transport.secure import SecureSocket
-from convsm.transport.threaded import ThreadedTransport, TransportOptions
+from convsm.transport.threaded import ThreadedTransport
 
 # Nothing here takes long; a test that waits so long has failed.
 PATIENCE = 10.0
