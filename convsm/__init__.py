@@ -44,17 +44,19 @@ if TYPE_CHECKING:
     )
     from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment
     from convsm.recording import Recorder, replay
+    from convsm.runtime.async_conversation import AsyncConversation
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.tools import ClientTools
     from convsm.runtime.wiring import DisconnectionDetails
+    from convsm.transport.options import TransportOptions
     from convsm.transport.rest import AsyncElevenLabs, ElevenLabs, SignedUrl, UploadedFile
-    from convsm.transport.threaded import TransportOptions
 
 __all__ = [
     "AgentChatResponsePartType",
     "AgentOverride",
     "AsrOverride",
     "AsyncAudioInterface",
+    "AsyncConversation",
     "AsyncDefaultAudioInterface",
     "AsyncElevenLabs",
     "AsyncReportingAudioInterface",
@@ -135,11 +137,12 @@ _HOMES = {
     ),
     "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment"),
     "convsm.recording": ("Recorder", "replay"),
+    "convsm.runtime.async_conversation": ("AsyncConversation",),
     "convsm.runtime.conversation": ("Conversation",),
     "convsm.runtime.tools": ("ClientTools",),
     "convsm.runtime.wiring": ("DisconnectionDetails",),
     "convsm.transport.rest": ("AsyncElevenLabs", "ElevenLabs", "SignedUrl", "UploadedFile"),
-    "convsm.transport.threaded": ("TransportOptions",),
+    "convsm.transport.options": ("TransportOptions",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

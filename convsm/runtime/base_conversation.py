@@ -21,7 +21,7 @@ from convsm.runtime.callbacks import observers
 from convsm.runtime.driver import Driver, Stream, Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Client, DisconnectionDetails, Observer, Opening, multimodal_message
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 
 if TYPE_CHECKING:
     from convsm.recording import Recorder

@@ -25,7 +25,7 @@ from convsm.runtime.stream import RAW, FrameReceived, FrameSent
 from convsm.runtime.timers import Timers
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import DisconnectionDetails, Observer
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 from convsm.transport.uplink import UplinkDropped
 
 if TYPE_CHECKING:

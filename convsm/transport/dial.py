@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 
     from convsm.transport.secure import SecureSocket
 
-__all__ = ["Dial"]
+__all__ = ["Dial", "default_context"]
+
+
+@cache
+def default_context() -> ssl.SSLContext:
+    """Return the context that trusts what the system does; one for all, for it is big and slow to make."""
+    import ssl
+
+    return ssl.create_default_context()
 
 
 class Dial:
@@ -103,11 +112,9 @@ class Dial:
 
     def _secure(self, sock: socket.socket, host: str, context: ssl.SSLContext | None) -> SecureSocket:
         # Imported here: 15 ms that a loopback session does not need.
-        import ssl
-
         from convsm.transport.secure import SecureSocket
 
-        context = context or ssl.create_default_context()
+        context = context or default_context()
         # The new object owns the descriptor from here on, so it is the one to be shut down.
         secured = SecureSocket(context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False))
         with self._closing_on_failure(secured):

@@ -26,7 +26,7 @@ from convsm.runtime import driver as driver_module
 from convsm.runtime.driver import Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 from convsm.transport.uplink import UplinkDropped
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,

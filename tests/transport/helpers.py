@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -23,8 +23,10 @@ from convsm.machine.events import ConnectionFailed, Event, Informed, SocketClose
 from convsm.testing import LoopbackAgent
 from convsm.testing.frames import encode_frame
 from convsm.transport.frames import Connection
+from convsm.transport.options import TransportOptions
 from convsm.transport.secure import SecureSocket
-from convsm.transport.threaded import ThreadedTransport, TransportOptions
+from convsm.transport.threaded import ThreadedTransport
+from tests.transport.looped import LoopedTransport, running_loop
 
 # Nothing here takes long; a test that waits so long has failed.
 PATIENCE = 10.0
@@ -125,12 +127,30 @@ class Inbox:
             assert isinstance(self.events[0], SocketOpened)
 
 
-def make_transport(url, inbox=None, **options):
+# How the running test makes its transports.
+_makers: list[Any] = [ThreadedTransport]
+
+
+@pytest.fixture(autouse=True, params=["threaded", "asyncio"])
+def each_transport(request, nothing_is_left):
+    """Runs a module's tests once with each transport; they are to keep the same contract."""
+    if request.param == "threaded":
+        yield
+        return
+    with running_loop() as loop:
+        _makers.append(partial(LoopedTransport, loop))
+        try:
+            yield
+        finally:
+            _makers.pop()
+
+
+def make_transport(url, inbox=None, decode=lambda message: (Informed(message),), **options):
     """Make a transport whose received messages come back as Informed; the URL may be a function."""
     inbox = inbox or Inbox()
-    transport = ThreadedTransport(
+    transport = _makers[-1](
         inbox.post,
-        lambda message: (Informed(message),),
+        decode,
         url if callable(url) else lambda: url,
         TransportOptions(**options),
     )

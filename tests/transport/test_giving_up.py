@@ -8,10 +8,11 @@ import pytest
 
 from convsm.machine.events import ConnectionFailed, Informed, SocketOpened
 from convsm.testing import HoldHandshake, IgnoreClose, LoopbackAgent, SendRaw, StopReading
-from tests.transport.helpers import (  # noqa: F401 (a fixture)
+from tests.transport.helpers import (  # noqa: F401 (fixtures)
     PATIENCE,
     Inbox,
     careless_agent,
+    each_transport,
     in_thread,
     make_transport,
     nothing_is_left,
@@ -40,6 +41,14 @@ def call_from_threads(transport, call, number=3):
     for thread in [in_thread(run) for _ in range(number)]:
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def call_meanwhile(transport, call):
+    """Call from inside an event: from other threads, or on the event loop, which has no others."""
+    if getattr(transport, "is_on_its_loop", False):
+        call(transport)
+    else:
+        call_from_threads(transport, call)
 
 
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -104,11 +113,11 @@ def test_during_the_handshake(call):
 
 @each_call
 def test_while_the_opening_is_told(call):
-    # Another thread calls while SocketOpened is on its way: the end must not overtake it.
+    # The end must not overtake SocketOpened that is on its way.
     inbox = Inbox()
     with LoopbackAgent(opening=False) as agent:
         transport, _ = make_transport(agent.url, inbox)
-        inbox.on_event = lambda event: type(event) is SocketOpened and call_from_threads(transport, call)
+        inbox.on_event = lambda event: type(event) is SocketOpened and call_meanwhile(transport, call)
         transport.open()
         inbox.wait_for_end()
         assert transport.join(PATIENCE)
@@ -155,27 +164,3 @@ def test_closing_just_when_the_server_accepts_is_answered_once():
             transport.close(1000)
             transport.drop()
             inbox.wait_for_end()
-
-
-def test_closing_between_handshake_and_opening_opens_nothing():
-    deciding = threading.Event()
-    with LoopbackAgent(opening=False) as agent:
-
-        def resolve():
-            assert deciding.wait(PATIENCE)
-            return agent.url
-
-        transport, inbox = make_transport(resolve)
-        finish = transport._finish
-
-        def let_the_reader_go_first(event):
-            # close() found nothing open and is about to give up; now the server accepts.
-            if threading.current_thread() is threading.main_thread():
-                deciding.set()
-                assert transport.join(PATIENCE)
-            finish(event)
-
-        transport._finish = let_the_reader_go_first
-        transport.open()
-        transport.close(1000)
-        assert inbox.events == [GIVEN_UP]

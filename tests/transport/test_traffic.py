@@ -1,4 +1,4 @@
-"""What goes over an open ThreadedTransport: messages, audio that is too much, pings, and silence."""
+"""What goes over an open transport: messages, audio that is too much, pings, and silence."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from convsm.machine.events import Informed, SocketClosed, SocketOpened
 from convsm.testing import Close, Expect, LoopbackAgent, SendFragmented, SendRaw
 from convsm.testing.frames import encode_frame
 from convsm.transport.uplink import MESSAGE_LIMIT, STUCK_LIMIT, UplinkDropped
-from tests.transport.helpers import (  # noqa: F401 (a fixture)
+from tests.transport.helpers import (  # noqa: F401 (fixtures)
     PATIENCE,
     close_frame,
+    each_transport,
     in_thread,
     nothing_is_left,
     peer_listening,
