@@ -240,7 +240,10 @@ class ElevenLabs(_Client):
                     f"{failed}: the API answered with HTTP status {error.code}", error.code
                 ) from None
         except (OSError, HTTPException) as error:
-            raise ConnectionFailed(f"{failed}: the API was not reached ({type(error).__name__})") from None
+            cause = getattr(error, "reason", error)
+            raise ConnectionFailed(
+                f"{failed}: the API was not reached, or hung up ({type(cause).__name__})"
+            ) from None
 
 
 class AsyncElevenLabs(_Client):
