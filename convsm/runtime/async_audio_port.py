@@ -151,7 +151,7 @@ class AsyncAudioPort:
         await interface.start(self._take_microphone)
 
     async def _serve(self, interface: AsyncAudioInterface) -> None:
-        while not self._is_stopping:
+        while self._has_to_interrupt or not self._is_stopping:
             if self._has_to_interrupt:
                 self._has_to_interrupt = False
                 await self._interrupt(interface)

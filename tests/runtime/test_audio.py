@@ -33,6 +33,9 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
 SECOND = bytes(32000)
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:

@@ -36,6 +36,9 @@ def sent(connection):
     return [received.message for received in connection.received][1:]
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def call():
     with LoopbackAgent() as agent, conversation(agent) as call:

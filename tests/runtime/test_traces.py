@@ -60,6 +60,9 @@ VAD_SCORE = {"type": "vad_score", "vad_score_event": {"vad_score": 0.9}}
 SIZE = len(PCM)
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent(OPENING, opening=False) as agent:
@@ -319,7 +322,7 @@ def test_trace_k_mcp(call):
 
     play(connection, report("awaiting_approval", approval_timeout_secs=300))
     # The conversation has no method for approvals yet; this is the command that such a one will give.
-    call.driver._mailbox.call(DecideApproval("c9", True))
+    call.driver._inbox.call(DecideApproval("c9", True))
     connection.wait_for("mcp_tool_approval_result")
     play(
         connection, report("loading"), report("success", result=[{"type": "text", "text": "found"}]), Ping(1)
