@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RefusedCommand,
         TableError,
+        ToolError,
     )
     from convsm.machine import Session, SessionOptions
     from convsm.machine.effects import StateChanged
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         OnPremInitiationData,
         PostCallWebhookConfig,
     )
-    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment
+    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, McpToolCall
     from convsm.recording import Recorder, replay
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.tools import ClientTools
@@ -49,6 +50,7 @@ __all__ = [
     "DefaultAudioInterface",
     "DisconnectionDetails",
     "ElevenLabs",
+    "McpToolCall",
     "OnPremInitiationData",
     "PostCallWebhookConfig",
     "ProtocolError",
@@ -59,6 +61,7 @@ __all__ = [
     "SessionOptions",
     "StateChanged",
     "TableError",
+    "ToolError",
     "TransportOptions",
     "WavAudioInterface",
     "__version__",
@@ -78,6 +81,7 @@ _HOMES = {
         "ProtocolError",
         "RefusedCommand",
         "TableError",
+        "ToolError",
     ),
     "convsm.machine": ("Session", "SessionOptions"),
     "convsm.machine.effects": ("StateChanged",),
@@ -86,7 +90,7 @@ _HOMES = {
         "OnPremInitiationData",
         "PostCallWebhookConfig",
     ),
-    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment"),
+    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment", "McpToolCall"),
     "convsm.recording": ("Recorder", "replay"),
     "convsm.runtime.conversation": ("Conversation",),
     "convsm.runtime.tools": ("ClientTools",),

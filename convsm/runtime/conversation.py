@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.audio.interface import AudioInterface
 from convsm.errors import ConnectionFailed, ConvsmError, RefusedCommand
@@ -17,9 +17,11 @@ from convsm.protocols.messages import (
     AgentChatResponsePartType,
     AudioEventAlignment,
     ContextualUpdate,
+    McpToolCall,
     UserActivity,
     UserMessage,
 )
+from convsm.runtime.answers import Answers
 from convsm.runtime.driver import Driver, Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import (
@@ -29,6 +31,7 @@ from convsm.runtime.wiring import (
     Opening,
     multimodal_message,
     observers,
+    unhandled_tool_observer,
 )
 from convsm.transport.threaded import TransportOptions
 
@@ -43,7 +46,7 @@ __all__ = ["Conversation"]
 AFTER_END_SECONDS = 1.0
 
 
-class Conversation:
+class Conversation(Answers):
     """A voice or text conversation with an ElevenLabs agent, on threads.
 
     All methods may be called from any thread, any callback, any tool and any method of the audio
@@ -79,6 +82,8 @@ class Conversation:
         callback_end_session: Callable[[], object] | None = None,
         callback_disconnect: Callable[[DisconnectionDetails], object] | None = None,
         callback_state_change: Callable[[StateChanged], object] | None = None,
+        callback_unhandled_tool: Callable[[str, str, dict[str, Any]], object] | None = None,
+        callback_mcp_approval: Callable[[McpToolCall], bool | Awaitable[bool]] | None = None,
         on_prem_config: OnPremInitiationData | None = None,
         environment: str | None = None,
         audio_required: bool = True,
@@ -111,6 +116,9 @@ class Conversation:
             callback_end_session: Called once at the end.
             callback_disconnect: Called once at the end, with the cause.
             callback_state_change: Called with each change: ``source``, ``target``, ``event``, ``at``.
+            callback_unhandled_tool: Called with name, call id and parameters of a call of a tool that is not
+                registered; it waits for send_tool_result. Without this the agent gets an error.
+            callback_mcp_approval: Asked whether an MCP tool may run; runs like a tool. All but True is a no.
             on_prem_config: An on-prem server; wins over ``requires_auth``.
             environment: Name of the server-side environment.
             audio_required: End with an error when the audio interface fails; False goes on without audio.
@@ -139,6 +147,8 @@ class Conversation:
         self.callback_end_session = callback_end_session
         self.callback_disconnect = callback_disconnect
         self.callback_state_change = callback_state_change
+        self.callback_unhandled_tool = callback_unhandled_tool
+        self.callback_mcp_approval = callback_mcp_approval
         self.on_prem_config = on_prem_config
         self.environment = environment
         self.audio_required = audio_required
@@ -356,6 +366,8 @@ class Conversation:
             ),
             on_end=self._end_observers(),
             open_recorder=self._open_recorder if self.record is not None else None,
+            on_unhandled_tool=unhandled_tool_observer(self.callback_unhandled_tool),
+            approve=self.callback_mcp_approval,
         )
 
     def _open_recorder(self, options: SessionOptions) -> Recorder:

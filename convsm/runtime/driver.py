@@ -16,7 +16,7 @@ from convsm.audio.interface import AudioInterface
 from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
-from convsm.machine.events import End, Event, Informed, Send, Start, TimerFired
+from convsm.machine.events import AnswerCall, DecideApproval, End, Event, Informed, Send, Start, TimerFired
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import ServerError
 from convsm.runtime.audio_port import AudioPort
@@ -59,6 +59,8 @@ class Wiring:
         on_state_change: User callback for every change of state.
         on_end: User callbacks for the end.
         open_recorder: Opens the recording of the session, if one is wanted.
+        on_unhandled_tool: User callback for a call of a tool that nobody registered.
+        approve: The user's approval handler.
     """
 
     options: SessionOptions
@@ -71,6 +73,8 @@ class Wiring:
     on_state_change: Observer | None
     on_end: tuple[Observer, ...]
     open_recorder: Callable[[SessionOptions], Recorder] | None
+    on_unhandled_tool: Observer | None = None
+    approve: Callable[[Any], Any] | None = None
 
 
 class Driver:
@@ -97,7 +101,13 @@ class Driver:
         self.timers = type(self).make_timers(self._drain)
         self._mailbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
         self._notifier = Notifier()
-        self._tools = ToolRunner(wiring.tools, self._mailbox.post)
+        self._tools = ToolRunner(
+            wiring.tools,
+            self._mailbox.post,
+            timers=self.timers,
+            on_unhandled=self._tell_unhandled if wiring.on_unhandled_tool is not None else None,
+            approve=wiring.approve,
+        )
         self._input_format = audio_format("pcm_16000")
         self.transport = ThreadedTransport(
             self._mailbox.post, wiring.codec.decode, wiring.resolve_url, wiring.transport
@@ -123,6 +133,9 @@ class Driver:
             effects.StopAudio: lambda _: self._audio.stop(),
             effects.RunTool: self._tools.run,
             effects.CancelTool: lambda effect: self._tools.cancel(effect.call_id),
+            effects.ReleaseTool: lambda effect: self._tools.release(effect.call_id),
+            effects.AskApproval: self._tools.ask,
+            effects.WithdrawApproval: lambda effect: self._tools.withdraw(effect.call_id),
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self.timers.cancel(effect.name),
             effects.StateChanged: self._state_changed,
@@ -165,6 +178,14 @@ class Driver:
             )
         self._mailbox.call(Send(message))
 
+    def decide(self, command: AnswerCall | DecideApproval) -> None:
+        """Answer by hand what the server waits for.
+
+        Raises:
+            RefusedCommand: The session is not going on, or nothing of that id waits for an answer.
+        """
+        self._mailbox.call(command)
+
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
         # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
@@ -194,7 +215,7 @@ class Driver:
         self._mailbox.drain()
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) is not Send:
+        if self.ending is not None and type(event) not in (Send, AnswerCall, DecideApproval):
             if type(event) is Start:
                 raise _Over
             return  # what belongs to a session that is over ends here
@@ -222,6 +243,11 @@ class Driver:
             raise RefusedCommand(type(event).__name__, self.session.state, self.session.accepts(), rejection)
 
     # Effects
+
+    def _tell_unhandled(self, call: effects.RunTool) -> None:
+        observer = self._wiring.on_unhandled_tool
+        assert observer is not None
+        self._notifier.notify(observer.name, observer.call, call)
 
     def _send_opening(self, effect: effects.SendOpening) -> None:
         for message in self._wiring.codec.opening():

@@ -9,7 +9,7 @@ import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.machine import SessionOptions
-from convsm.machine.effects import AnnounceEnd
+from convsm.machine.effects import AnnounceEnd, RunTool
 from convsm.machine.events import AgentAudio, AgentResponse, Pinged, TextPart, UserTranscript
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.elevenlabs_opening import (
@@ -21,7 +21,15 @@ from convsm.protocols.elevenlabs_opening import (
 from convsm.protocols.elevenlabs_urls import check_url, public_url, signed_url
 from convsm.protocols.messages import AgentChatResponsePartType, AgentResponseCorrection, MultimodalMessage
 
-__all__ = ["Client", "DisconnectionDetails", "Observer", "Opening", "multimodal_message", "observers"]
+__all__ = [
+    "Client",
+    "DisconnectionDetails",
+    "Observer",
+    "Opening",
+    "multimodal_message",
+    "observers",
+    "unhandled_tool_observer",
+]
 
 
 class Client(Protocol):
@@ -171,6 +179,17 @@ def multimodal_message(
     if not text and not files:
         raise ValueError("At least one of text, file_id, or file_ids must be provided.")
     return MultimodalMessage(text or None, files)
+
+
+def unhandled_tool_observer(callback: Callable[[str, str, dict[str, Any]], object] | None) -> Observer | None:
+    """Return what to call for a call of a tool that nobody registered."""
+    if callback is None:
+        return None
+
+    def call_unhandled(call: RunTool) -> object:
+        return callback(call.name, call.call_id, dict(call.parameters))
+
+    return Observer("callback_unhandled_tool", call_unhandled)
 
 
 def observers(callbacks: dict[str, Callable[..., object] | None]) -> dict[type, Observer]:
