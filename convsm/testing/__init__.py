@@ -28,6 +28,7 @@ from convsm.testing.hostile import (
     StopReading,
 )
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
+from convsm.testing.mcp import CallMcp, ExpectApproval, ReportMcpServers
 from convsm.testing.script import (
     CallTool,
     CorrectResponse,
@@ -47,12 +48,14 @@ from convsm.testing.script import (
 from convsm.testing.websocket_server import ConnectionEnded
 
 __all__ = [
+    "CallMcp",
     "CallTool",
     "Close",
     "ConnectionEnded",
     "CorrectResponse",
     "Drop",
     "Expect",
+    "ExpectApproval",
     "ExpectClose",
     "ExpectToolResult",
     "HangUp",
@@ -67,6 +70,7 @@ __all__ = [
     "Received",
     "RefuseHandshake",
     "Repeat",
+    "ReportMcpServers",
     "ReportTool",
     "ResumeReading",
     "Say",
