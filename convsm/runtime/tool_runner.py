@@ -114,7 +114,7 @@ class ToolRunner:
     """
 
     _tools: ClientTools = attrs.field(repr=False)
-    _post: Callable[[Event], None] = attrs.field(repr=False)
+    _post: Callable[[Event], object] = attrs.field(repr=False)
     _given_loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, kw_only=True, alias="loop")
     _given_timers: ToolTimers | None = attrs.field(default=None, kw_only=True, alias="timers")
     _on_unhandled: Callable[[RunTool], object] | None = attrs.field(default=None, kw_only=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from convsm import ToolError
 from convsm.runtime.tools import ClientTools
 
 PATIENCE = 10.0  # seconds until a test that waits for a fault gives up
@@ -296,3 +298,78 @@ def test_what_a_result_callback_raises_is_logged(caplog: pytest.LogCaptureFixtur
         thread.join(PATIENCE)
     assert "The callback for the result of tool 'x' raised" in caplog.text
     assert "the callback is broken" in caplog.text
+
+
+# The decorator
+
+
+def test_a_decorated_function_is_registered_and_stays_as_it_was():
+    tools = ClientTools()
+
+    @tools.tool
+    def weather(city: str, days: int = 1) -> str:
+        return f"{city}: {days}"
+
+    @tools.tool(name="time_in", timeout=2)
+    async def time_in_city(city: str, tool_call_id: str) -> str:
+        return f"{city} {tool_call_id}"
+
+    assert weather("Oslo") == "Oslo: 1"
+    assert tools.tools == {"weather": (weather, False), "time_in": (time_in_city, False)}
+    assert tools.tools["time_in"].timeout == 2
+    assert tools.tools["time_in"].runs_on_loop
+    assert execute(tools, "weather", {"city": "Oslo", "days": 2})["result"] == "Oslo: 2"
+    given = {"city": "Oslo", "tool_call_id": "call_1"}
+    assert execute(tools, "time_in", given)["result"] == "Oslo call_1"
+
+
+def test_a_wrong_argument_is_told_and_the_function_not_called():
+    tools = ClientTools()
+    called = []
+
+    @tools.tool
+    def weather(city: str) -> None:
+        called.append(city)
+
+    told = "parameter 'city' must be a string, not 7"
+    assert execute(tools, "weather", {"city": 7, "tool_call_id": "call_1"}) == {
+        "type": "client_tool_result",
+        "tool_call_id": "call_1",
+        "result": f"The call was not run: {told}. Correct it and call again.",
+        "is_error": True,
+        "error_type": "unknown",
+    }
+    assert called == []
+
+
+def test_a_decorated_functions_name_must_be_free():
+    tools = ClientTools()
+    tools.register("x", str)
+    with pytest.raises(ValueError, match=r"^Tool 'x' is already registered$"):
+        tools.tool(name="x")(lambda: None)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan])
+def test_a_timeout_is_above_zero(timeout: float):
+    text = "give seconds above 0, or None for no limit"
+    with pytest.raises(ValueError, match=text):
+        ClientTools(default_timeout=timeout)
+    with pytest.raises(ValueError, match=text):
+        ClientTools().register("x", str, timeout=timeout)
+    with pytest.raises(ValueError, match=text):
+        ClientTools().tool(timeout=timeout)(lambda: None)
+
+
+def test_a_tool_error_says_its_own_type():
+    tools = ClientTools()
+
+    def refuse(_: object) -> None:
+        raise ToolError("the user said no", "user_rejected")
+
+    tools.register("refuse", refuse)
+    message = execute(tools, "refuse", {})
+    assert (message["result"], message["is_error"], message["error_type"]) == (
+        "the user said no",
+        True,
+        "user_rejected",
+    )
