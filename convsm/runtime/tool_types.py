@@ -214,14 +214,12 @@ def _object(kind: type, known: _Known) -> Reader:
         hints = typing.get_type_hints(kind)
     except NameError as error:
         raise Unsupported(f"{kind.__name__} has annotations that cannot be resolved ({error})") from None
-    names: dict[
-        str, tuple[bool, Any]
-    ] = {}  # by the name that the constructor has: whether needed, annotation
+    # By the name that the constructor has: whether it is needed, and its annotation.
+    names: dict[str, tuple[bool, Any]] = {}
     for field in attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(kind):
         if field.init:
-            missing = (attrs.NOTHING, dataclasses.MISSING)
-            is_needed = field.default in missing and getattr(field, "default_factory", missing[0]) in missing
-            names[getattr(field, "alias", field.name)] = (is_needed, hints.get(field.name, Any))
+            name = getattr(field, "alias", field.name)
+            names[name] = (_has_no_default(field), hints.get(field.name, Any))
     expected = f"an object with {', '.join(names)}" if names else "an object"
     readers: dict[str, Reader] = {}
 
@@ -239,3 +237,9 @@ def _object(kind: type, known: _Known) -> Reader:
     known[kind] = Reader(expected, read)
     readers.update({name: _reader(annotation, known) for name, (_, annotation) in names.items()})
     return known[kind]
+
+
+def _has_no_default(field: Any) -> bool:
+    missing = (attrs.NOTHING, dataclasses.MISSING)
+    defaults = (field.default, getattr(field, "default_factory", attrs.NOTHING))
+    return all(any(default is nothing for nothing in missing) for default in defaults)

@@ -8,10 +8,9 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from typing_extensions import Self
 
 from convsm.machine.effects import AskApproval, RunTool
 from convsm.machine.events import ApprovalDecided, Event, ToolCompleted
@@ -20,6 +19,9 @@ from convsm.runtime.tool_runner import ToolRunner
 from convsm.runtime.tool_workers import STUCK_FACTOR
 from convsm.runtime.tools import ClientTools
 from convsm.testing.clock import ManualTimers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PATIENCE = 10.0  # seconds until a test that waits for a fault gives up
 
@@ -496,3 +498,52 @@ def test_aclose_of_a_runner_that_ran_nothing_does_nothing():
         await runner.aclose()
 
     on_a_loop(test)
+
+
+def test_a_timer_thread_that_cannot_be_had_refuses_the_call(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Bench(timers=None) as session:
+        session.tools.register("slow", lambda _: "done", timeout=5)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        session.call("slow")
+        monkeypatch.undo()
+        text = "Tool 'slow' was not run: can't start new thread"
+        assert session.answer() == ToolCompleted("call_1", text, True, "unknown")
+
+
+def test_a_call_that_answered_while_its_time_ran_out_is_answered_once(monkeypatch: pytest.MonkeyPatch):
+    with Bench() as session:
+        session.tools.register("quick", lambda _: "done", timeout=5)
+        fire: list[Callable[[], None]] = []
+        monkeypatch.setattr(session.timers, "set", lambda key, seconds, due: fire.append(due))
+        session.call("quick")
+        assert session.answer() == ToolCompleted("call_1", "done")
+        fire[0]()
+
+
+def test_aclose_does_not_wait_for_a_closed_or_stopped_loop_of_the_tools(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tool_loop, "CLEANUP_SECONDS", 0.01)
+
+    async def never(parameters: object) -> None:
+        raise AssertionError("its loop never ran")
+
+    async def main(loop: asyncio.AbstractEventLoop, is_closed: bool) -> None:
+        tools = ClientTools(loop)
+        tools.register("never", never)
+        runner = ToolRunner(tools, lambda _: None, loop=asyncio.get_running_loop())
+        run(runner, "never")
+        if is_closed:
+            loop.close()
+        await runner.aclose()
+
+    for is_closed in (True, False):
+        loop = asyncio.new_event_loop()
+        asyncio.run(main(loop, is_closed))
+        if not is_closed:
+            # What was left there is taken off, as its owner would.
+            for _ in range(5):
+                loop.call_soon(loop.stop)
+                loop.run_forever()
+            loop.close()
