@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RefusedCommand,
         TableError,
+        ToolError,
     )
     from convsm.machine import Session, SessionOptions
     from convsm.machine.effects import StateChanged
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
         TtsOverride,
         TurnOverride,
     )
-    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment
+    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, McpToolCall
     from convsm.recording import Recorder, replay
     from convsm.runtime.async_conversation import AsyncConversation
     from convsm.runtime.conversation import Conversation
@@ -75,6 +76,7 @@ __all__ = [
     "DisconnectionDetails",
     "ElevenLabs",
     "KnowledgeBaseDocument",
+    "McpToolCall",
     "OnPremInitiationData",
     "PostCallWebhookConfig",
     "PromptOverride",
@@ -89,6 +91,7 @@ __all__ = [
     "SourceInfo",
     "StateChanged",
     "TableError",
+    "ToolError",
     "ToolMocking",
     "TransportOptions",
     "TtsOverride",
@@ -114,6 +117,7 @@ _HOMES = {
         "ProtocolError",
         "RefusedCommand",
         "TableError",
+        "ToolError",
     ),
     "convsm.machine": ("Session", "SessionOptions"),
     "convsm.machine.effects": ("StateChanged",),
@@ -135,7 +139,7 @@ _HOMES = {
         "TtsOverride",
         "TurnOverride",
     ),
-    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment"),
+    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment", "McpToolCall"),
     "convsm.recording": ("Recorder", "replay"),
     "convsm.runtime.async_conversation": ("AsyncConversation",),
     "convsm.runtime.conversation": ("Conversation",),

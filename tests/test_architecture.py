@@ -47,6 +47,8 @@ ADAPTERS = {
     "websocket": ("convsm.transport",),
     "websockets": ("convsm.transport", "convsm.testing"),
     "hypothesis": ("convsm.testing.strategies",),
+    "jsonschema": ("convsm.runtime.tool_arguments",),
+    "referencing": ("convsm.runtime.tool_arguments",),
     "elevenlabs": (),
     "numpy": (),
 }

@@ -45,7 +45,12 @@ from convsm.protocols.wire import (
     whole,
 )
 
-__all__ = ["DECODERS", "ENCODERS", "ElevenLabsCodec"]
+__all__ = ["DECODERS", "ENCODERS", "TOOL_ERROR_TYPES", "ElevenLabsCodec"]
+
+# What a tool result may call its failure; the server closes on any other.
+TOOL_ERROR_TYPES = frozenset(
+    {"user_rejected", "external_server", "external_client", "customer_auth", "client_timeout", "unknown"}
+)
 
 _DEFAULT_FORMAT = "pcm_16000"
 
@@ -173,7 +178,8 @@ def _say_tool_result(message: ToolResult) -> bytes:
         "is_error": message.is_error,
     }
     if message.error_type is not None:
-        said["error_type"] = message.error_type
+        known = message.error_type in TOOL_ERROR_TYPES
+        said["error_type"] = message.error_type if known else "unknown"
     return dump(said)
 
 

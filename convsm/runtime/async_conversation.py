@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConvsmError
+from convsm.machine.events import DecideApproval
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
+from convsm.runtime.answers import answer_by_hand
 from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
 from convsm.runtime.stream import AsyncEventStream
-from convsm.runtime.wiring import Opening
+from convsm.runtime.wiring import Opening, upload_file
+from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -202,6 +206,56 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
         driver = self._started("send_multimodal_message")
         driver.send(self._multimodal(driver, text, file_id, file_ids))
 
+    async def send_tool_result(
+        self, tool_call_id: str, result: object, is_error: bool = False, error_type: str | None = None
+    ) -> None:
+        """Answer an open tool call by hand; what its handler still returns is ignored.
+
+        Args:
+            tool_call_id: Id of the call.
+            result: Whatever a handler may return; what JSON cannot hold is sent as an error.
+            is_error: Whether the tool failed.
+            error_type: Class of the failure, as in ToolError; makes it one.
+
+        Raises:
+            RuntimeError: There is no session, it is ending, or no result is awaited under that id.
+            ValueError: There is no such class of failures.
+        """
+        driver = self._started("send_tool_result")
+        driver.decide(answer_by_hand(tool_call_id, result, is_error, error_type))
+
+    async def send_mcp_approval(self, tool_call_id: str, is_approved: bool) -> None:
+        """Decide by hand whether a tool of an MCP server may run; a handler's decision is ignored then.
+
+        Raises:
+            RuntimeError: There is no session, it is ending, or that call does not await approval.
+        """
+        self._started("send_mcp_approval").decide(DecideApproval(tool_call_id, is_approved is True))
+
+    async def upload_file(
+        self, file: UploadSource, name: str | None = None, content_type: str | None = None
+    ) -> str:
+        """Upload a file for ``send_multimodal_message``; a client that blocks does so on a thread.
+
+        Args:
+            file: Bytes, a path, or a binary file object, which is read to its end and left open.
+            name: Name for the server; None takes the path's or the file object's.
+            content_type: Such as ``image/png``; None guesses by the name.
+
+        Returns:
+            The file's id.
+
+        Raises:
+            RuntimeError: There was no session.
+            ConfigurationError: The server has not accepted yet, the client cannot upload, or the file is too
+                big.
+            ConnectionFailed: The API did not answer, or refused.
+            OSError: The file cannot be read.
+        """
+        self._started("upload_file")
+        ask = partial(upload_file, self.client, self.conversation_id, file, name, content_type)
+        return str(await _answered(ask, self._opening().asks_asynchronously))
+
     # Reading
 
     def events(self, *kinds: type) -> AsyncEventStream:
@@ -220,13 +274,13 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
         async def resolve_url() -> str:
             if not opening.needs_signature():
                 return opening.url()
-            if opening.asks_asynchronously:
-                answer = opening.ask_signature()
-            else:
-                # A client of the other kind blocks; not this loop.
-                answer = await asyncio.get_running_loop().run_in_executor(None, opening.ask_signature)
-            if inspect.isawaitable(answer):
-                answer = await answer
+            answer = await _answered(opening.ask_signature, opening.asks_asynchronously)
             return opening.url(str(answer.signed_url))
 
         return resolve_url
+
+
+async def _answered(ask: Callable[[], Any], is_asynchronous: bool) -> Any:
+    """Ask a client, on a thread if it blocks, and return its answer."""
+    answer = ask() if is_asynchronous else await asyncio.get_running_loop().run_in_executor(None, ask)
+    return await answer if inspect.isawaitable(answer) else answer

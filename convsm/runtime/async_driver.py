@@ -49,8 +49,13 @@ class AsyncDriver(Driver):
         self.timers = self._make_timers(loop)
         self._inbox = AsyncInbox(self._take, self.timers.clock, self._diagnose, loop)
         self._notifier = AsyncNotifier(loop)
-        self._tools = ToolRunner(wiring.tools, self._inbox.post_from_thread)
-        self._tools._loop = wiring.tools.loop or loop
+        self._tools = ToolRunner(
+            wiring.tools,
+            self._inbox.post_from_thread,
+            loop=loop,
+            on_unhandled=self._tell_unhandled,
+            approve=wiring.approve,
+        )
         self.transport = AsyncTransport(self._inbox.post, self._decode, wiring.resolve_url, wiring.transport)
         self._audio = self._make_audio(wiring.audio)
         # What is started in it, and what that starts, knows whose it is.
@@ -87,10 +92,12 @@ class AsyncDriver(Driver):
         """Wait after the end for audio, tools, callbacks and connection."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        for part in (self._audio, self._notifier, self.transport):
+        for part in (self._audio, self._tools, self._notifier, self.transport):
             remaining = max(0.0, deadline - loop.time())
             if isinstance(part, AudioPort):
                 await loop.run_in_executor(None, part.join, remaining)
+            elif isinstance(part, ToolRunner):
+                await part.aclose()
             else:
                 await part.join(remaining)
         if self.is_recorded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -71,6 +71,8 @@ class ConversationBase(Generic[AnyDriver]):
         callback_error: Callable[[messages.ServerError], object] | None = None,
         callback_agent_tool_request: Callable[[messages.AgentToolRequest], object] | None = None,
         callback_agent_tool_response: Callable[[messages.AgentToolResponse], object] | None = None,
+        callback_unhandled_tool: Callable[[str, str, dict[str, Any]], object] | None = None,
+        callback_mcp_approval: Callable[[messages.McpToolCall], bool | Awaitable[bool]] | None = None,
         callback_mcp_tool_call: Callable[[messages.McpToolCall], object] | None = None,
         callback_mcp_connection_status: Callable[[messages.McpConnectionStatus], object] | None = None,
         callback_guardrail: Callable[[messages.GuardrailTriggered], object] | None = None,
@@ -125,6 +127,9 @@ class ConversationBase(Generic[AnyDriver]):
             callback_error: Called with each error that the server reports.
             callback_agent_tool_request: Called when the agent is about to use a tool, whoever runs it.
             callback_agent_tool_response: Called when a tool has answered the agent, whoever ran it.
+            callback_unhandled_tool: Called with name, call id and parameters of a call of a tool that is not
+                registered; it waits for send_tool_result. Without this the agent gets an error.
+            callback_mcp_approval: Asked whether an MCP tool may run; runs like a tool. All but True is a no.
             callback_mcp_tool_call: Called with each change of a call of an MCP tool.
             callback_mcp_connection_status: Called with the agent's MCP servers when one of them changes.
             callback_guardrail: Called when a guardrail stopped the agent.
@@ -174,6 +179,8 @@ class ConversationBase(Generic[AnyDriver]):
         self.callback_error = callback_error
         self.callback_agent_tool_request = callback_agent_tool_request
         self.callback_agent_tool_response = callback_agent_tool_response
+        self.callback_unhandled_tool = callback_unhandled_tool
+        self.callback_mcp_approval = callback_mcp_approval
         self.callback_mcp_tool_call = callback_mcp_tool_call
         self.callback_mcp_connection_status = callback_mcp_connection_status
         self.callback_guardrail = callback_guardrail
@@ -296,6 +303,7 @@ class ConversationBase(Generic[AnyDriver]):
             streams=streams,
             on_end=self._end_observers(),
             open_recorder=self._open_recorder if self.record is not None else None,
+            approve=self.callback_mcp_approval,
         )
 
     def _open_recorder(self, options: SessionOptions) -> Recorder:

@@ -18,7 +18,7 @@ from convsm.machine.events import (
 from convsm.observation.metrics import Measured
 from convsm.protocols import messages
 from convsm.protocols.messages import AgentChatResponsePartType
-from convsm.runtime.stream import FrameReceived, FrameSent
+from convsm.runtime.stream import FrameReceived, FrameSent, UnhandledTool
 from convsm.runtime.wiring import Observer
 
 __all__ = ["MODES", "STATUSES", "observers"]
@@ -85,6 +85,10 @@ def _frame(subject: FrameReceived | FrameSent) -> tuple[object, ...]:
     return (subject.frame,)
 
 
+def _call(subject: UnhandledTool) -> tuple[object, ...]:
+    return (subject.name, subject.call_id, subject.parameters)
+
+
 def _moved(names: Mapping[str, str]) -> Arguments:
     def arguments(change: StateChanged) -> tuple[object, ...] | None:
         name = names[change.target]
@@ -115,6 +119,7 @@ _ARGUMENTS: dict[str, tuple[type, Arguments]] = {
     "callback_error": (messages.ServerError, _whole),
     "callback_agent_tool_request": (messages.AgentToolRequest, _whole),
     "callback_agent_tool_response": (messages.AgentToolResponse, _whole),
+    "callback_unhandled_tool": (UnhandledTool, _call),
     "callback_mcp_tool_call": (messages.McpToolCall, _whole),
     "callback_mcp_connection_status": (messages.McpConnectionStatus, _whole),
     "callback_guardrail": (messages.GuardrailTriggered, _whole),

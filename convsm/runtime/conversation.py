@@ -6,14 +6,16 @@ import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConfigurationError, ConvsmError
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
+from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.runtime.wiring import Opening
+from convsm.runtime.wiring import Opening, upload_file
+from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Conversation"]
 
 
-class Conversation(ConversationBase[ThreadedDriver]):
+class Conversation(ConversationBase[ThreadedDriver], Answers):
     """A voice or text conversation with an ElevenLabs agent, on threads.
 
     All methods may be called from any thread, any callback, any tool and any method of the audio
@@ -192,6 +194,30 @@ class Conversation(ConversationBase[ThreadedDriver]):
         driver = self._started("send_multimodal_message")
         driver.send(self._multimodal(driver, text, file_id, file_ids))
 
+    def upload_file(
+        self, file: UploadSource, name: str | None = None, content_type: str | None = None
+    ) -> str:
+        """Upload a file for ``send_multimodal_message``; blocks until the API has answered.
+
+        Args:
+            file: Bytes, a path, or a binary file object, which is read to its end and left open.
+            name: Name for the server; None takes the path's or the file object's.
+            content_type: Such as ``image/png``; None guesses by the name.
+
+        Returns:
+            The file's id.
+
+        Raises:
+            RuntimeError: There was no session.
+            ConfigurationError: The server has not accepted yet, the client cannot upload, or the file is too
+                big.
+            ConnectionFailed: The API did not answer, or refused.
+            OSError: The file cannot be read.
+        """
+        self._started("upload_file")
+        answer = upload_file(self.client, self.conversation_id, file, name, content_type)
+        return str(_at_once(answer))
+
     # Reading
 
     def events(self, *kinds: type) -> EventStream:
@@ -210,13 +236,17 @@ class Conversation(ConversationBase[ThreadedDriver]):
         def resolve_url() -> str:
             if not opening.needs_signature():
                 return opening.url()
-            answer = opening.ask_signature()
-            if inspect.isawaitable(answer):
-                if inspect.iscoroutine(answer):
-                    answer.close()
-                raise ConfigurationError(
-                    "The client is asynchronous; use AsyncConversation, or give this one an ElevenLabs."
-                )
-            return opening.url(str(answer.signed_url))
+            return opening.url(str(_at_once(opening.ask_signature()).signed_url))
 
         return resolve_url
+
+
+def _at_once(answer: Any) -> Any:
+    """Return a client's answer, unless that is still to be awaited."""
+    if not inspect.isawaitable(answer):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise ConfigurationError(
+        "The client is asynchronous; use AsyncConversation, or give this one an ElevenLabs."
+    )

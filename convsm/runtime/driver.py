@@ -15,13 +15,13 @@ from convsm.audio.formats import audio_format
 from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
-from convsm.machine.events import End, Event, Informed, Send, Start, TimerFired
+from convsm.machine.events import AnswerCall, DecideApproval, End, Event, Informed, Send, Start, TimerFired
 from convsm.observation.metrics import Metrics
 from convsm.observation.transcript import Transcript
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import ServerError
 from convsm.runtime.parts import AudioPlayer, Flag, Inbox, Notifying, ToolCalls, Transport
-from convsm.runtime.stream import RAW, FrameReceived, FrameSent
+from convsm.runtime.stream import RAW, FrameReceived, FrameSent, UnhandledTool
 from convsm.runtime.timers import Timers
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import DisconnectionDetails, Observer
@@ -73,6 +73,7 @@ class Wiring:
         streams: Readers of everything, from the start on.
         on_end: User callbacks for the end.
         open_recorder: Opens the recording of the session, if one is wanted.
+        approve: The user's approval handler.
     """
 
     options: SessionOptions
@@ -85,6 +86,7 @@ class Wiring:
     streams: tuple[Stream, ...]
     on_end: tuple[Observer, ...]
     open_recorder: Callable[[SessionOptions], Recorder] | None
+    approve: Callable[[Any], Any] | None = None
 
 
 class Driver(ABC):
@@ -142,6 +144,9 @@ class Driver(ABC):
             effects.StopAudio: lambda _: audio.stop(),
             effects.RunTool: tools.run,
             effects.CancelTool: lambda effect: tools.cancel(effect.call_id),
+            effects.ReleaseTool: lambda effect: tools.release(effect.call_id),
+            effects.AskApproval: tools.ask,
+            effects.WithdrawApproval: lambda effect: tools.withdraw(effect.call_id),
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self.timers.cancel(effect.name),
             effects.StateChanged: self._state_changed,
@@ -188,6 +193,14 @@ class Driver(ABC):
             )
         self._inbox.call(Send(message))
 
+    def decide(self, command: AnswerCall | DecideApproval) -> None:
+        """Answer by hand what the server waits for.
+
+        Raises:
+            RefusedCommand: The session is not going on, or nothing of that id waits for an answer.
+        """
+        self._inbox.call(command)
+
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
         # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
@@ -224,10 +237,18 @@ class Driver(ABC):
         for stream in self._streams:
             stream.put(subject)
 
+    @property
+    def _tell_unhandled(self) -> Callable[[effects.RunTool], None] | None:
+        """Tell of a call of a tool that nobody registered; None if nobody would answer it by hand."""
+        return self._publish_unhandled if UnhandledTool in self._wiring.observers else None
+
+    def _publish_unhandled(self, call: effects.RunTool) -> None:
+        self._publish(UnhandledTool(call.name, call.call_id, dict(call.parameters)))
+
     # The stream of events
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) is not Send:
+        if self.ending is not None and type(event) not in (Send, AnswerCall, DecideApproval):
             if type(event) is Start:
                 raise Over
             return  # what belongs to a session that is over ends here

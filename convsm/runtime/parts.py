@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from convsm.machine.effects import Play, RunTool, StartAudio
+from convsm.machine.effects import AskApproval, Play, RunTool, StartAudio
 from convsm.machine.events import Event
 
 __all__ = ["AudioPlayer", "Callback", "Flag", "Inbox", "Notifying", "ToolCalls", "Transport"]
@@ -94,6 +94,15 @@ class ToolCalls(Protocol):
 
     def cancel(self, call_id: str) -> None:
         """Give up a call."""
+
+    def release(self, call_id: str) -> None:
+        """Take note that a call was answered by hand."""
+
+    def ask(self, request: AskApproval) -> None:
+        """Ask the user whether a server's tool may run."""
+
+    def withdraw(self, call_id: str) -> None:
+        """Give up a question."""
 
     def close(self) -> None:
         """Give up all calls and take no more."""

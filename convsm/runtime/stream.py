@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["AsyncEventStream", "EventStream", "FrameReceived", "FrameSent"]
+__all__ = ["AsyncEventStream", "EventStream", "FrameReceived", "FrameSent", "UnhandledTool"]
 
 # A reader that is this many events behind will not catch up; memory is worth more. As for callbacks.
 LIMIT = 65536
@@ -40,6 +40,21 @@ class FrameSent:
     """
 
     frame: bytes
+
+
+@attrs.frozen
+class UnhandledTool:
+    """A tool was called that nobody registered; the call waits for ``send_tool_result``.
+
+    Attributes:
+        name: Name of the tool.
+        call_id: Id of the call.
+        parameters: Its arguments, a copy.
+    """
+
+    name: str
+    call_id: str
+    parameters: dict[str, Any]
 
 
 RAW = (FrameReceived, FrameSent)
@@ -83,8 +98,8 @@ class EventStream(Subscription):
 
     Events are those of ``convsm.machine.events`` that inform users, the messages of
     ``convsm.protocols.messages``, ``StateChanged``, ``TranscriptChanged``, ``Measured``,
-    ``SessionMeasured``, ``FrameReceived``, ``FrameSent`` and, last, ``DisconnectionDetails``. One reader at a
-    time, on any thread; reading never delays the session.
+    ``SessionMeasured``, ``UnhandledTool``, ``FrameReceived``, ``FrameSent`` and, last,
+    ``DisconnectionDetails``. One reader at a time, on any thread; reading never delays the session.
 
     Attributes:
         dropped: How many events were dropped because the reader was 65,536 events behind.

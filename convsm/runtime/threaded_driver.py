@@ -37,7 +37,13 @@ class ThreadedDriver(Driver):
         self.timers = type(self).make_timers(lambda: self._inbox.drain())
         self._inbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
         self._notifier = Notifier()
-        self._tools = ToolRunner(wiring.tools, self._inbox.post)
+        self._tools = ToolRunner(
+            wiring.tools,
+            self._inbox.post,
+            timers=self.timers,
+            on_unhandled=self._tell_unhandled,
+            approve=wiring.approve,
+        )
         self.transport = ThreadedTransport(
             self._inbox.post, self._decode, wiring.resolve_url, wiring.transport
         )

@@ -29,6 +29,7 @@ from convsm.testing.hostile import (
 )
 from convsm.testing.http_requests import ReceivedFile
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
+from convsm.testing.mcp import CallMcp, ExpectApproval, ReportMcpServers
 from convsm.testing.script import (
     CallTool,
     CorrectResponse,
@@ -48,12 +49,14 @@ from convsm.testing.script import (
 from convsm.testing.websocket_server import ConnectionEnded
 
 __all__ = [
+    "CallMcp",
     "CallTool",
     "Close",
     "ConnectionEnded",
     "CorrectResponse",
     "Drop",
     "Expect",
+    "ExpectApproval",
     "ExpectClose",
     "ExpectToolResult",
     "HangUp",
@@ -69,6 +72,7 @@ __all__ = [
     "ReceivedFile",
     "RefuseHandshake",
     "Repeat",
+    "ReportMcpServers",
     "ReportTool",
     "ResumeReading",
     "Say",

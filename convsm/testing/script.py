@@ -22,6 +22,7 @@ __all__ = [
     "HangUp",
     "Interrupt",
     "Message",
+    "MessageStep",
     "Ping",
     "ReportTool",
     "Say",
@@ -80,7 +81,7 @@ class Step:
         raise NotImplementedError
 
 
-class _Messages(Step):
+class MessageStep(Step):
     """A step that sends messages and nothing else."""
 
     __slots__ = ()
@@ -135,7 +136,7 @@ class SendMetadata(Step):
 
 
 @attrs.frozen
-class SendAudio(_Messages):
+class SendAudio(MessageStep):
     """Send one message of audio.
 
     Attributes:
@@ -197,7 +198,7 @@ class Say(Step):
 
 
 @attrs.frozen
-class StreamText(_Messages):
+class StreamText(MessageStep):
     """Stream a response as text: start, a delta for each part, stop, then the whole as agent response.
 
     Attributes:
@@ -220,7 +221,7 @@ class StreamText(_Messages):
 
 
 @attrs.frozen
-class UserSaid(_Messages):
+class UserSaid(MessageStep):
     """Send what was understood of the user.
 
     Attributes:
@@ -242,7 +243,7 @@ class UserSaid(_Messages):
 
 
 @attrs.frozen
-class Interrupt(_Messages):
+class Interrupt(MessageStep):
     """Tell the client that the user interrupted.
 
     Attributes:
@@ -256,7 +257,7 @@ class Interrupt(_Messages):
 
 
 @attrs.frozen
-class CorrectResponse(_Messages):
+class CorrectResponse(MessageStep):
     """Tell what was really spoken of a response that was cut."""
 
     original: str
@@ -273,7 +274,7 @@ class CorrectResponse(_Messages):
 
 
 @attrs.frozen
-class CallTool(_Messages):
+class CallTool(MessageStep):
     """Call one of the client's tools.
 
     Attributes:
@@ -303,7 +304,7 @@ class CallTool(_Messages):
 
 
 @attrs.frozen
-class ReportTool(_Messages):
+class ReportTool(MessageStep):
     """Report that a tool has been used (``agent_tool_response``).
 
     Attributes:
@@ -333,7 +334,7 @@ class ReportTool(_Messages):
 
 
 @attrs.frozen
-class Ping(_Messages):
+class Ping(MessageStep):
     """Send the application's ping, which a pong with the same id shall answer.
 
     Attributes:
@@ -349,7 +350,7 @@ class Ping(_Messages):
 
 
 @attrs.frozen
-class SendError(_Messages):
+class SendError(MessageStep):
     """Report an error; a Close with the same code usually follows.
 
     Attributes:
@@ -372,7 +373,7 @@ class SendError(_Messages):
 
 
 @attrs.frozen
-class SendMessage(_Messages):
+class SendMessage(MessageStep):
     """Send any message.
 
     Attributes:

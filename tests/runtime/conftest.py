@@ -12,7 +12,7 @@ from tests.runtime.hosted import HOST, HostedConversation, ManualHostedConversat
 @pytest.fixture(scope="session", autouse=True)
 def loop_of_the_tests() -> None:
     """Have the loop before any test counts sockets."""
-    assert HOST.loop.is_running
+    HOST.begin()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from convsm import AsyncAudioInterface, AsyncConversation, AsyncReportingAudioInterface
@@ -25,21 +26,18 @@ PATIENCE = 6.0
 
 
 class _Host:
-    """An event loop in a thread, made on first use."""
+    """An event loop in a thread, for as long as the tests run."""
 
     def __init__(self) -> None:
-        self.thread: threading.Thread | None = None
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="test-loop", daemon=True)
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def begin(self) -> None:
+        """Start the thread unless it runs."""
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self.thread = threading.Thread(target=self._loop.run_forever, name="test-loop", daemon=True)
+            if self.thread.ident is None:
                 self.thread.start()
-            return self._loop
 
 
 HOST = _Host()
@@ -152,8 +150,10 @@ class HostedConversation:
         run_on_loop(self._inner.__aenter__())
         return self
 
-    def __exit__(self, *error: object) -> None:
-        run_on_loop(self._inner.__aexit__(*error))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run_on_loop(self._inner.__aexit__(kind, error, trace))
 
 
 class ManualAsyncDriver(AsyncDriver):

@@ -116,4 +116,4 @@ def test_every_callback_of_the_constructor_is_called_for_something():
     called = {
         observer.name for several in observers(dict.fromkeys(names, print)).values() for observer in several
     }
-    assert called == {*names} - {"callback_disconnect", "callback_end_session"}
+    assert called == {*names} - {"callback_disconnect", "callback_end_session", "callback_mcp_approval"}

@@ -82,7 +82,7 @@ def test_from_a_signal_handler_whatever_lock_the_main_thread_holds(name):
         locks: dict[str, Any] = {
             "timers": call.driver.timers._condition,
             "notifier": call.driver._notifier._condition,
-            "waiters": call.driver.is_over._cond,  # type: ignore[attr-defined]
+            "waiters": call.driver.is_over._cond,
         }
         before = signal.signal(signal.SIGUSR1, lambda *_: call.conversation.end_session())
         try:

@@ -156,7 +156,7 @@ def test_sixty_four_messages_are_held_and_the_next_is_refused(waiting):
     with pytest.raises(RefusedCommand, match="64 messages already wait") as refusal:
         call.conversation.send_user_message("64")
     assert refusal.value.state == "connecting"
-    assert refusal.value.accepts == ("Send", "End")
+    assert refusal.value.accepts == ("Send", "AnswerCall", "DecideApproval", "End")
     accept.set()
     connection = call.agent.wait_for_connection()
     connection.wait_for("user_message", count=64)

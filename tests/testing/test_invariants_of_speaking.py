@@ -7,6 +7,7 @@ import pytest
 
 from convsm.machine import effects, events
 from convsm.testing.invariants import (
+    ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
     EveryPingIsAnswered,
     InterruptionIsDecided,
@@ -159,3 +160,69 @@ def test_an_interruption_by_anything_else_is_found():
     taken = steps(*SPEAK, events.Pinged(1))
     step = spoil(taken[-1], *taken[-1].effects, state="interrupted")
     fails(InterruptionIsDecided, taken, step, "nothing interrupted")
+
+
+# 12
+
+
+ASKED = events.ApprovalAsked("call_9", "request")
+TIMER = "approval call_9"
+
+
+def test_an_approval_not_asked_for_or_asked_for_again_is_found():
+    taken = steps(*START, ASKED)
+    detail = "an approval was not asked for, or asked for again"
+    fails(ApprovalsAreAnsweredOnce, taken, without(taken[-1], effects.AskApproval), detail)
+    question = effects.AskApproval("call_9", "request")
+    for again in (ASKED, attrs.evolve(ASKED, call_id="call_8")):
+        taken = steps(*START, ASKED, again, approval_limit=1)
+        fails(ApprovalsAreAnsweredOnce, taken, with_(taken[-1], question), detail)
+    taken = steps(*START, events.Pinged(1))
+    detail = "an approval was asked for that the server did not want"
+    fails(ApprovalsAreAnsweredOnce, taken, with_(taken[-1], question), detail)
+
+
+@pytest.mark.parametrize("kind", [events.ApprovalDecided, events.DecideApproval])
+def test_a_decision_lost_doubled_changed_or_late_is_found(kind):
+    answer = effects.Transmit(effects.Approval("call_9", True))
+    detail = "a decision was lost, doubled, late or changed"
+    taken = steps(*START, ASKED, kind("call_9", True))
+    fails(ApprovalsAreAnsweredOnce, taken, without(taken[-1], effects.Transmit), detail)
+    fails(ApprovalsAreAnsweredOnce, taken, with_(taken[-1], answer), detail)
+    changed = effects.Transmit(effects.Approval("call_9", False))
+    fails(ApprovalsAreAnsweredOnce, taken, with_(without(taken[-1], effects.Transmit), changed), detail)
+    over = (
+        events.ApprovalDecided("call_9", True),
+        events.ApprovalWithdrawn("call_9"),
+        events.TimerFired(TIMER, 2),
+        events.End(),
+    )
+    for former in over:
+        taken = steps(*START, ASKED, former, kind("call_9", True))
+        fails(ApprovalsAreAnsweredOnce, taken, with_(taken[-1], answer), detail)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.ApprovalWithdrawn("call_9"),
+        events.DecideApproval("call_9", True),
+        events.TimerFired(TIMER, 2),
+        events.End(),
+    ],
+)
+def test_a_question_that_is_not_withdrawn_is_found(event):
+    taken = steps(*START, ASKED, event)
+    detail = "a handler was left with a question that is none, or lost its own"
+    fails(ApprovalsAreAnsweredOnce, taken, without(taken[-1], effects.WithdrawApproval), detail)
+    taken = steps(*START, ASKED, events.Pinged(1))
+    withdrawn = with_(taken[-1], effects.WithdrawApproval("call_9"))
+    fails(ApprovalsAreAnsweredOnce, taken, withdrawn, detail)
+
+
+def test_a_handler_released_without_an_answer_by_hand_is_found():
+    detail = "a handler was released without an answer by hand, or was not"
+    taken = steps(*START, CALL, events.AnswerCall("call_1", "rain"))
+    fails(ToolsAreAnsweredOnce, taken, without(taken[-1], effects.ReleaseTool), detail)
+    taken = steps(*START, CALL, events.ToolCompleted("call_1", "rain"))
+    fails(ToolsAreAnsweredOnce, taken, with_(taken[-1], effects.ReleaseTool("call_1")), detail)
