@@ -23,6 +23,7 @@ __all__ = [
     "DropSocket",
     "Effect",
     "Flush",
+    "Interruption",
     "Notify",
     "OpenSocket",
     "Play",
@@ -123,6 +124,17 @@ class ToolResult:
     result: str
     is_error: bool = False
     error_type: str | None = None
+
+
+@attrs.frozen
+class Interruption:
+    """Message: the user silenced the agent here, so it should stop.
+
+    Attributes:
+        turn: The latest turn of which something was handed over; None if it had no number.
+    """
+
+    turn: int | None
 
 
 # Audio

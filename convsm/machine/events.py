@@ -27,6 +27,7 @@ __all__ = [
     "End",
     "Event",
     "Informed",
+    "Interrupt",
     "Interrupted",
     "Malformed",
     "Pinged",
@@ -79,6 +80,11 @@ class Send(Event):
     """
 
     message: object
+
+
+@attrs.frozen
+class Interrupt(Event):
+    """Silence the agent: the user's own wish, by a key or a button, not the server's news."""
 
 
 @attrs.frozen
@@ -350,7 +356,7 @@ class TimerFired(Event):
     token: int
 
 
-COMMANDS: tuple[type[Event], ...] = (Start, Send, End)
+COMMANDS: tuple[type[Event], ...] = (Start, Send, Interrupt, End)
 
 SERVER_EVENTS: tuple[type[Event], ...] = (
     SocketOpened,

@@ -16,7 +16,7 @@ from convsm.audio.interface import AudioInterface
 from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
-from convsm.machine.events import End, Event, Informed, Send, Start, TimerFired
+from convsm.machine.events import End, Event, Informed, Interrupt, Send, Start, TimerFired
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import ServerError
 from convsm.runtime.audio_port import AudioPort
@@ -165,6 +165,14 @@ class Driver:
             )
         self._mailbox.call(Send(message))
 
+    def interrupt(self) -> None:
+        """Silence the agent; nothing happens while nothing of it is audible.
+
+        Raises:
+            RefusedCommand: There is no session.
+        """
+        self._mailbox.call(Interrupt())
+
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
         # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
@@ -194,7 +202,7 @@ class Driver:
         self._mailbox.drain()
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) is not Send:
+        if self.ending is not None and type(event) not in (Send, Interrupt):
             if type(event) is Start:
                 raise _Over
             return  # what belongs to a session that is over ends here

@@ -17,6 +17,7 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -60,6 +61,7 @@ _TURNS: tuple[int | None, ...] = (None, *NUMBERS)
 _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     Start: lambda random: Start(),
     Send: lambda random: Send(random.choice(("text", None, 7))),
+    Interrupt: lambda random: Interrupt(),
     End: lambda random: End(),
     SocketOpened: lambda random: SocketOpened(),
     ConnectionFailed: lambda random: ConnectionFailed("refused", random.choice((None, 403, -1))),

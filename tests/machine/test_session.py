@@ -32,6 +32,7 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "socket": "none",
         "audio": "none",
         "fresh_from": None,
+        "spoken_turn": None,
         "handed": 0,
         "heard": 0,
         "response_open": False,
@@ -96,7 +97,11 @@ def test_a_refusal_can_give_another_reason_and_accept_nothing():
 
 @pytest.mark.parametrize(
     ("events", "accepts"),
-    [((), ("Start", "End")), ((Start(),), ("Send", "End")), ((Start(), End()), ("End",))],
+    [
+        ((), ("Start", "End")),
+        ((Start(),), ("Send", "Interrupt", "End")),
+        ((Start(), End()), ("Interrupt", "End")),
+    ],
 )
 def test_a_session_says_which_commands_it_accepts(events, accepts):
     session = Session()
