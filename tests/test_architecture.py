@@ -26,6 +26,7 @@ LAYERS = (
     "audio",
     "transport",
     "runtime",
+    "live",
     "testing",
     "demo",
     "cli",

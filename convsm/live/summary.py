@@ -1,4 +1,4 @@
-"""The table that closes the demo: time in each state, how fast silence came, what went over the wire."""
+"""The table that closes a conversation: time in each state, how fast silence came, what was sent."""
 
 from __future__ import annotations
 
@@ -8,16 +8,28 @@ from textwrap import wrap
 
 import attrs
 
-from convsm.demo.observing import Traffic
-from convsm.demo.timeline import COLUMNS, bar
-from convsm.demo.witness import Interruption
+from convsm.live.observing import Traffic
+from convsm.live.timeline import COLUMNS, bar
 from convsm.machine.effects import StateChanged
 from convsm.machine.table import INITIAL, STATES
 
-__all__ = ["Summary", "seconds_in_states"]
+__all__ = ["Interruption", "Summary", "seconds_in_states"]
 
 LABEL_COLUMNS = 16
 BAR_COLUMNS = 30
+
+
+@attrs.frozen
+class Interruption:
+    """How quickly the loudspeaker was told to be silent, in seconds.
+
+    Attributes:
+        from_event: From the moment at which the conversation took the interruption in.
+        from_agent: From the moment before the agent sent it; None if the user interrupted.
+    """
+
+    from_event: float
+    from_agent: float | None
 
 
 def seconds_in_states(changes: Sequence[StateChanged]) -> dict[str, float]:
@@ -38,7 +50,7 @@ class Summary:
 
     Attributes:
         changes: Every change of state.
-        interruption: How quickly the agent fell silent; None if it was not interrupted.
+        interruption: How quickly the agent was silenced; None if that was not measured.
         traffic: What went over the connection.
         files: What was written where: label and path.
     """
@@ -72,15 +84,7 @@ class Summary:
     def _other_lines(self) -> list[str]:
         traffic, lines = self.traffic, list[str]()
         if self.interruption is not None:
-            from_agent, from_event = (
-                f"{1e3 * seconds:.2f} ms"
-                for seconds in (self.interruption.from_agent, self.interruption.from_event)
-            )
-            lines += [
-                *_labelled("interruption", f"silent {from_agent} after the agent began to send the message,"),
-                *_labelled("", f"{from_event} after it was taken in (a WAV file falls silent at once;"),
-                *_labelled("", "a sound card adds the buffer that it has in hand)"),
-            ]
+            lines += _labelled("interruption", _told(self.interruption))
         lines += _labelled("messages", f"{traffic.messages_in:,} in, {traffic.messages_out:,} out")
         lines += _labelled(
             "bytes", f"{traffic.bytes_in:,} in, {traffic.bytes_out:,} out (payload of the messages)"
@@ -88,6 +92,13 @@ class Summary:
         for label, path in self.files:
             lines += _labelled(label, path)
         return lines
+
+
+def _told(interruption: Interruption) -> str:
+    taken = f"{1e3 * interruption.from_event:.2f} ms after it was taken in"
+    if interruption.from_agent is not None:
+        taken = f"{1e3 * interruption.from_agent:.2f} ms after the agent began to send the message, {taken}"
+    return f"silenced {taken} (a WAV file is silent at once, a sound card in some 5 ms)"
 
 
 def _labelled(label: str, text: str) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convsm.demo.observing import Traffic
-from convsm.demo.summary import Summary, seconds_in_states
-from convsm.demo.witness import Interruption
+from convsm.live.observing import Traffic
+from convsm.live.summary import Interruption, Summary, seconds_in_states
 from convsm.machine.effects import StateChanged
 from convsm.machine.table import STATES
 
@@ -70,9 +69,9 @@ def test_the_table_shows_all_that_was_measured():
         "closing             0.25      3%  ##",
         "in all              7.25",
         "",
-        "interruption    silent 0.40 ms after the agent began to send the message,",
-        "                0.12 ms after it was taken in (a WAV file falls silent at once;",
-        "                a sound card adds the buffer that it has in hand)",
+        "interruption    silenced 0.40 ms after the agent began to send the message, 0.12",
+        "                ms after it was taken in (a WAV file is silent at once, a sound",
+        "                card in some 5 ms)",
         "messages        1,000 in, 30 out",
         "bytes           2,000,000 in, 400 out (payload of the messages)",
         "speech heard    heard.wav",
@@ -91,3 +90,8 @@ def test_the_table_can_be_made_of_any_history_and_fits_the_page(history):
     text = Summary(history, None, Traffic()).text("█░")
     assert max(map(len, text.splitlines())) <= 80
     assert "interruption" not in text
+
+
+def test_an_interruption_by_the_user_is_measured_from_the_event_only():
+    text = Summary([], Interruption(0.00012, None), Traffic()).text()
+    assert "silenced 0.12 ms after it was taken in (" in " ".join(text.split())
