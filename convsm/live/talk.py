@@ -97,6 +97,8 @@ class Talk:
         timeline.text(f"Talking to agent {self.agent_id} {self._how()}.")
         timeline.text(f"{KEYS if keys.are_there else 'Ctrl-C ends the conversation.'}\n")
         view.hold(conversation, keys)
+        if conversation.conversation_id is None:
+            return 1 if narrator.ending is None or narrator.ending.reason == "error" else 0
         files = {"speech heard": self.output, "recording": self.record}
         written = [(label, path) for label, path in files.items() if path is not None]
         summary = Summary(narrator.changes, None, conversation.traffic, written)

@@ -175,6 +175,7 @@ def test_a_talk_that_fails_is_told_and_fails(tmp_path: Path, step, words):
         code, shown = hold(talk)
     assert code == 1
     assert words in shown
+    assert ("state seconds share" in shown) == isinstance(step, Close), "what never began has no summary"
 
 
 def test_a_signed_talk_uses_the_key_and_shows_it_nowhere(tmp_path: Path, monkeypatch):
