@@ -6,7 +6,12 @@ import pytest
 from hypothesis import settings
 
 # Their asserts are the tests' own.
-pytest.register_assert_rewrite("tests.helpers", "tests.testing.recorded_steps")
+pytest.register_assert_rewrite("tests.helpers", "tests.testing.recorded_steps", "tests.audio.sound_card")
+
+# Here and nowhere else: whoever has the card keeps it for the whole run, and would wait for itself.
+from tests.audio.sound_card import _sound_card_of_this_run, sound_card  # noqa: E402
+
+__all__ = ["_sound_card_of_this_run", "sound_card"]
 
 # A busy machine is slow, not wrong.
 settings.register_profile("convsm", deadline=None, print_blob=True)

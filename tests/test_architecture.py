@@ -27,6 +27,7 @@ LAYERS = (
     "audio",
     "transport",
     "runtime",
+    "live",
     "testing",
     "demo",
     "cli",

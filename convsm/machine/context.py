@@ -52,6 +52,7 @@ class Context:
         socket: ``none``, ``opening``, ``open``, ``closing``, ``dropped`` or ``closed``.
         audio: ``none``, ``on``, ``stopping`` or ``stopped``.
         fresh_from: Lowest turn whose audio may play; None before the first interruption.
+        spoken_turn: Highest turn of which audio was handed over; None before the first.
         handed: Number of the last Play.
         heard: Number of the last Play that was heard or flushed.
         response_open: Whether a streamed text response is open (text-only).
@@ -76,6 +77,7 @@ class Context:
     socket: str = "none"
     audio: str = "none"
     fresh_from: int | None = None
+    spoken_turn: int | None = None
     handed: int = 0
     heard: int = 0
     response_open: bool = False

@@ -25,6 +25,7 @@ __all__ = [
     "DropSocket",
     "Effect",
     "Flush",
+    "Interruption",
     "Notify",
     "OpenSocket",
     "Play",
@@ -140,6 +141,17 @@ class Approval:
 
     call_id: str
     is_approved: bool
+
+
+@attrs.frozen
+class Interruption:
+    """Message: the user silenced the agent here, so it should stop.
+
+    Attributes:
+        turn: The latest turn of which something was handed over; None if it had no number.
+    """
+
+    turn: int | None
 
 
 # Audio

@@ -79,6 +79,7 @@ class Emitters(Guards):
     def play(self, event: AgentAudio) -> None:
         """Hand the audio over under the next number."""
         self.handed += 1
+        self.spoken_turn = event.turn if self.spoken_turn is None else max(self.spoken_turn, event.turn)
         self._emit(effects.Play(self.handed, event.audio, event.turn))
 
     def begin_playout(self, event: Event) -> None:
@@ -102,10 +103,22 @@ class Emitters(Guards):
 
     def void_turn(self, event: Interrupted) -> None:
         """Fall silent and never go back behind the interruption."""
-        if self.fresh_from is None or event.fresh_from > self.fresh_from:
-            self.fresh_from = event.fresh_from
+        self._void_before(event.fresh_from)
+        self.flush(event)
+
+    def _void_before(self, turn: int) -> None:
+        self.fresh_from = turn if self.fresh_from is None else max(self.fresh_from, turn)
+        self.response_open = False
+
+    def cut_in(self, event: Event) -> None:
+        """Fall silent, void every turn that was heard of, and tell the server."""
+        turn = self.response_turn if self.response_open else self.spoken_turn
+        # What the server has yet to send of it is not wanted either.
+        if turn is not None:
+            self._void_before(turn + 1)
         self.response_open = False
         self.flush(event)
+        self._emit(effects.Transmit(effects.Interruption(turn)))
 
     def open_response(self, event: TextPart) -> None:
         """Remember that a streamed response is open."""

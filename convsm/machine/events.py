@@ -42,6 +42,7 @@ __all__ = [
     "End",
     "Event",
     "Informed",
+    "Interrupt",
     "Interrupted",
     "Malformed",
     "Pinged",
@@ -78,6 +79,11 @@ class Send(Event):
     """
 
     message: object
+
+
+@attrs.frozen
+class Interrupt(Event):
+    """Silence the agent: the user's own wish, by a key or a button, not the server's news."""
 
 
 @attrs.frozen
@@ -315,7 +321,7 @@ class TimerFired(Event):
     token: int
 
 
-COMMANDS: tuple[type[Event], ...] = (Start, Send, AnswerCall, DecideApproval, End)
+COMMANDS: tuple[type[Event], ...] = (Start, Send, Interrupt, AnswerCall, DecideApproval, End)
 
 SERVER_EVENTS: tuple[type[Event], ...] = (
     SocketOpened,

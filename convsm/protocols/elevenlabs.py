@@ -10,7 +10,7 @@ import orjson
 import pybase64
 
 from convsm.errors import ConfigurationError, ProtocolError
-from convsm.machine.effects import Approval, Pong, ToolResult
+from convsm.machine.effects import Approval, Interruption, Pong, ToolResult
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
@@ -197,7 +197,8 @@ def _say_user_message(message: UserMessage) -> bytes:
     return dump(said)
 
 
-def _say_user_activity(_message: UserActivity) -> bytes:
+def _say_user_activity(_message: UserActivity | Interruption) -> bytes:
+    # For an interruption the protocol has no other word; it keeps the agent quiet for a while.
     return b'{"type":"user_activity"}'
 
 
@@ -239,6 +240,7 @@ ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Pong: _say_pong,
     ToolResult: _say_tool_result,
     Approval: _say_approval,
+    Interruption: _say_user_activity,
     UserMessage: _say_user_message,
     UserActivity: _say_user_activity,
     ContextualUpdate: _say_contextual_update,

@@ -132,6 +132,17 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
             if error is None:
                 raise
 
+    def interrupt(self) -> None:
+        """Silence the agent, a farewell too; does nothing while nothing of it is audible.
+
+        What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
+        active: the agent stays quiet for a while, and believes that it was heard.
+
+        Raises:
+            RuntimeError: There is no session.
+        """
+        self._started("interrupt").interrupt()
+
     # Sending
 
     def send_user_message(self, text: str) -> None:

@@ -15,7 +15,17 @@ from convsm.audio.formats import audio_format
 from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
-from convsm.machine.events import AnswerCall, DecideApproval, End, Event, Informed, Send, Start, TimerFired
+from convsm.machine.events import (
+    AnswerCall,
+    DecideApproval,
+    End,
+    Event,
+    Informed,
+    Interrupt,
+    Send,
+    Start,
+    TimerFired,
+)
 from convsm.observation.metrics import Metrics
 from convsm.observation.transcript import Transcript
 from convsm.protocols.codec import Codec
@@ -37,6 +47,9 @@ logger = logging.getLogger("convsm.session")
 
 # How many different diagnostics are logged as warnings; a server that goes on is logged at DEBUG.
 DIAGNOSTIC_LIMIT = 100
+
+# Commands whose callers are told that the session is over.
+ANSWERED = (Send, Interrupt, AnswerCall, DecideApproval)
 
 
 class Over(Exception):
@@ -201,6 +214,14 @@ class Driver(ABC):
         """
         self._inbox.call(command)
 
+    def interrupt(self) -> None:
+        """Silence the agent; nothing happens while nothing of it is audible.
+
+        Raises:
+            RefusedCommand: There is no session.
+        """
+        self._inbox.call(Interrupt())
+
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
         # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
@@ -248,7 +269,7 @@ class Driver(ABC):
     # The stream of events
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) not in (Send, AnswerCall, DecideApproval):
+        if self.ending is not None and type(event) not in ANSWERED:
             if type(event) is Start:
                 raise Over
             return  # what belongs to a session that is over ends here

@@ -19,6 +19,20 @@ __all__ = [
 ]
 
 
+# A farewell is cut short by the user, or by its limit.
+CUTS_FAREWELL = (came.Interrupt, came.End, came.TimerFired)
+
+
+def highest(turn: int, other: int | None) -> int:
+    """Return the higher one of two turns."""
+    return turn if other is None else max(turn, other)
+
+
+def is_cut_by_the_user(step: ObservedStep) -> bool:
+    """Tell whether the user silenced an agent that spoke."""
+    return isinstance(step.event, came.Interrupt) and step.before.state == "agent_speaking"
+
+
 @attrs.define
 class AudioIsHandedOverInOrder(Invariant):
     """What is fresh is handed over once, under the next number; an interruption flushes it all."""
@@ -31,6 +45,7 @@ class AudioIsHandedOverInOrder(Invariant):
     has_audio: bool = False
     handed: int = 0
     fresh_from: int | None = None
+    turn: int | None = None
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
@@ -42,10 +57,10 @@ class AudioIsHandedOverInOrder(Invariant):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
             (isinstance(event, came.Interrupted) and source in OPEN)
+            or (isinstance(event, came.Interrupt) and source == "agent_speaking")
             or (isinstance(event, came.End) and source in LIVE)
         )
-        # A farewell is cut short by the user, or by its limit.
-        may = must or (source == "closing" and isinstance(event, came.End | came.TimerFired))
+        may = must or (source == "closing" and isinstance(event, CUTS_FAREWELL))
         if not must <= flushes <= may:
             self.fail(step, "playout was flushed without need, or was not")
         must = self.has_audio and isinstance(event, came.AudioStarted) and source in OPEN
@@ -64,10 +79,12 @@ class AudioIsHandedOverInOrder(Invariant):
     def _note(self, step: ObservedStep) -> None:
         if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
             cut = step.event.fresh_from
-            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+            self.fresh_from = highest(cut, self.fresh_from)
+        elif is_cut_by_the_user(step) and self.turn is not None:
+            self.fresh_from = highest(self.turn + 1, self.fresh_from)
         for effect in step.effects:
             if isinstance(effect, asked.Play):
-                self.handed = effect.number
+                self.handed, self.turn = effect.number, highest(effect.turn, self.turn)
             elif isinstance(effect, asked.StartAudio | asked.StopAudio):
                 self.has_audio = isinstance(effect, asked.StartAudio)
 
@@ -219,8 +236,11 @@ class SpeakingIsAudible(Invariant):
         if step.before.state in OPEN and step.before.options.text_only:
             self._follow_text(event)
         if isinstance(event, came.Interrupted) and step.before.state in LIVE:
-            cut = event.fresh_from
-            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+            self.fresh_from = highest(event.fresh_from, self.fresh_from)
+            self.is_streaming = False
+        elif is_cut_by_the_user(step):
+            if self.is_streaming and self.turn is not None:
+                self.fresh_from = highest(self.turn + 1, self.fresh_from)
             self.is_streaming = False
         if isinstance(event, came.Played) and event.through <= self.handed:
             self.heard = max(self.heard, event.through)
@@ -254,14 +274,17 @@ class InterruptionIsDecided(Invariant):
     number = 11
     sentence = (
         "An interruption is resumed, confirmed or heard out, and only one of these; one that pauses "
-        "nothing is confirmed as it begins."
+        "nothing is confirmed as it begins. The server is told of the user's own, and of no other."
     )
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
+        told = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
+        if sum(isinstance(message, asked.Interruption) for message in told) != is_cut_by_the_user(step):
+            self.fail(step, "the server was told without need, or was not")
         if step.after.state != "interrupted" or step.before.state == "interrupted":
             return
-        if not isinstance(step.event, came.Interrupted):
+        if not isinstance(step.event, came.Interrupted | came.Interrupt):
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")

@@ -22,6 +22,7 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -65,6 +66,7 @@ _TURNS: tuple[int | None, ...] = (None, *NUMBERS)
 _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     Start: lambda random: Start(),
     Send: lambda random: Send(random.choice(("text", None, 7))),
+    Interrupt: lambda random: Interrupt(),
     End: lambda random: End(),
     AnswerCall: lambda random: AnswerCall(random.choice(CALL_IDS), "", random.choice((True, False))),
     DecideApproval: lambda random: DecideApproval(random.choice(CALL_IDS), random.choice((True, False))),

@@ -122,6 +122,7 @@ _call_ids = strategies.sampled_from(CALL_IDS) | _texts
 # Fields that an event class must be given; a new class without an entry fails the tests.
 _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "Start": {},
+    "Interrupt": {},
     "End": {},
     "SocketOpened": {},
     "AgentHungUp": {},

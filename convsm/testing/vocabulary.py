@@ -16,6 +16,7 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -37,6 +38,7 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
     for event in (
         Start(),
         Send("text"),
+        Interrupt(),
         End(),
         SessionReady("conversation_1"),
         Pinged(7),

@@ -84,7 +84,7 @@ class World:
         has_microphone: Whether the microphone ever ran; its last pieces may be late.
         handed: Number of the last Play.
         reported: Number of the last Played.
-        fresh_from: Highest ``fresh_from`` that the server sent.
+        fresh_from: Highest ``fresh_from`` that the server sent, or was told by an Interruption.
         timers: Armed timers: name and token.
         late_timers: Timers cancelled or replaced that may still fire.
         tools: Ids of the tools that run, cancelled ones too.
@@ -302,6 +302,10 @@ class World:
     def _open_socket(self, effect: Effect) -> None:
         self.socket = "opening"
 
+    def _transmit(self, effect: effects.Transmit) -> None:
+        if type(effect.message) is effects.Interruption and effect.message.turn is not None:
+            self.fresh_from = max(self.fresh_from, effect.message.turn + 1)
+
     def _drop_socket(self, effect: Effect) -> None:
         self.is_dropped = True
 
@@ -363,6 +367,7 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
 
 _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
     effects.OpenSocket: World._open_socket,
+    effects.Transmit: World._transmit,
     effects.DropSocket: World._drop_socket,
     effects.StartAudio: World._start_audio,
     effects.StopAudio: World._stop_audio,

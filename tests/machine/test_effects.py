@@ -6,13 +6,13 @@ import attrs
 import pytest
 
 from convsm.machine import Session, effects
-from convsm.machine.effects import EFFECTS, Effect, Pong, ToolResult
+from convsm.machine.effects import EFFECTS, Effect, Interruption, Pong, ToolResult
 from convsm.machine.events import Event
 from tests.machine.sequences import walk
 from tests.machine.test_events import documented_fields
 
 every_effect = pytest.mark.parametrize(
-    "kind", [*EFFECTS.values(), Pong, ToolResult], ids=[*EFFECTS, "Pong", "ToolResult"]
+    "kind", [*EFFECTS.values(), Pong, ToolResult, Interruption], ids=lambda kind: kind.__name__
 )
 
 

@@ -305,7 +305,7 @@ def test_a_refusal_says_what_would_be_accepted():
     with pytest.raises(
         RuntimeError,
         match=r"Start is not possible in state 'listening' "
-        r"\(accepted here: Send, AnswerCall, DecideApproval, End\)",
+        r"\(accepted here: Send, Interrupt, AnswerCall, DecideApproval, End\)",
     ):
         session.handle(Start())
 

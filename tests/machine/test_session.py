@@ -32,6 +32,7 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "socket": "none",
         "audio": "none",
         "fresh_from": None,
+        "spoken_turn": None,
         "handed": 0,
         "heard": 0,
         "response_open": False,
@@ -101,8 +102,8 @@ def test_a_refusal_can_give_another_reason_and_accept_nothing():
     ("events", "accepts"),
     [
         ((), ("Start", "End")),
-        ((Start(),), ("Send", "AnswerCall", "DecideApproval", "End")),
-        ((Start(), End()), ("End",)),
+        ((Start(),), ("Send", "Interrupt", "AnswerCall", "DecideApproval", "End")),
+        ((Start(), End()), ("Interrupt", "End")),
     ],
 )
 def test_a_session_says_which_commands_it_accepts(events, accepts):

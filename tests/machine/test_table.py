@@ -91,8 +91,11 @@ def test_no_two_rows_say_the_same():
 
 @pytest.mark.parametrize(
     ("state", "commands"),
-    [("idle", {"Start", "End"}), ("closing", {"End"})]
-    + [(state, {"Send", "AnswerCall", "DecideApproval", "End"}) for state in LIVE],
+    [
+        ("idle", {"Start", "End"}),
+        ("closing", {"Interrupt", "End"}),
+        *((state, {"Send", "Interrupt", "AnswerCall", "DecideApproval", "End"}) for state in LIVE),
+    ],
 )
 def test_each_state_accepts_these_commands(state, commands):
     assert {kind.__name__ for kind in COMMANDS if rows_of(kind.__name__, state)} == commands

@@ -27,6 +27,7 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -130,6 +131,7 @@ any_event = st.one_of(
     st.builds(TextPart, st.sampled_from(["start", "delta", "stop"]), turn=turns),
     st.builds(UserTranscript, st.text(max_size=5)),
     st.builds(Interrupted, turns, turns),
+    st.builds(Interrupt),
     st.builds(
         ToolCalled, call_ids, st.just("tool"), st.dictionaries(st.text(max_size=3), payloads), st.booleans()
     ),

@@ -35,14 +35,15 @@ def test_audio_lost_doubled_or_changed_is_found():
 def test_audio_of_a_turn_that_was_cut_is_found():
     for fresh_froms in ((2,), (2, 1), (1, 2)):
         cuts = [events.Interrupted(turn, turn) for turn in fresh_froms]
-        taken = steps(*SPEAK, *cuts, events.AgentAudio(AUDIO, 1))
-        step = with_(taken[-1], effects.Play(2, AUDIO, 1))
-        fails(AudioIsHandedOverInOrder, taken, step, "audio was lost, doubled, reordered or revived")
+        for came in (cuts, [events.Interrupt()]):
+            taken = steps(*SPEAK, *came, events.AgentAudio(AUDIO, 1))
+            step = with_(taken[-1], effects.Play(2, AUDIO, 1))
+            fails(AudioIsHandedOverInOrder, taken, step, "audio was lost, doubled, reordered or revived")
 
 
 def test_a_flush_that_is_missing_or_without_need_is_found():
     detail = "playout was flushed without need, or was not"
-    for event in (events.Interrupted(2, 2), events.End()):
+    for event in (events.Interrupted(2, 2), events.Interrupt(), events.End()):
         taken = steps(*SPEAK, event)
         fails(AudioIsHandedOverInOrder, taken, without(taken[-1], effects.Flush), detail)
     taken = steps(*SPEAK, events.SocketClosed(1000))
@@ -123,6 +124,12 @@ def test_speaking_in_silence_and_silence_in_speech_are_found():
         (events.TextPart("start", "", 1), events.TextPart("delta", "h", 2), events.TextPart("stop", "", 1)),
         (events.TextPart("start"), events.TextPart("delta", "h", 2), events.AgentResponse("older", 1)),
         (events.Interrupted(2, 2), events.TextPart("delta", "h", 1), events.TextPart("start", "", 2)),
+        (
+            events.TextPart("start", "", 1),
+            events.Interrupt(),
+            events.TextPart("delta", "h", 1),
+            events.TextPart("start", "", 2),
+        ),
     ],
 )
 def test_speaking_follows_the_turns_of_streamed_text(came):
@@ -160,6 +167,14 @@ def test_an_interruption_by_anything_else_is_found():
     taken = steps(*SPEAK, events.Pinged(1))
     step = spoil(taken[-1], *taken[-1].effects, state="interrupted")
     fails(InterruptionIsDecided, taken, step, "nothing interrupted")
+
+
+def test_a_server_that_is_not_told_of_the_users_own_interruption_is_found():
+    taken = steps(*SPEAK, events.Interrupt())
+    detail = "the server was told without need, or was not"
+    fails(InterruptionIsDecided, taken, without(taken[-1], effects.Transmit), detail)
+    taken = steps(*SPEAK, events.Interrupted(2, 2))
+    fails(InterruptionIsDecided, taken, with_(taken[-1], effects.Transmit(effects.Interruption(1))), detail)
 
 
 # 12

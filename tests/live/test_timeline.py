@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convsm.demo.timeline import Timeline, actor, bar
+from convsm.live.timeline import Timeline, actor, bar
 from convsm.machine.events import EVENTS
 from convsm.machine.table import STATES
-from tests.demo.streams import FailingStream, Stream
+from tests.live.streams import FailingStream, Stream
 
 
 def timeline(**options):
@@ -166,5 +166,6 @@ def test_every_event_has_somebody_who_makes_it_happen_and_fits_the_column():
     assert set(actors.values()) == {"app", "agent", "user", "sound", "tool", "timer"}
     assert max(map(len, actors.values())) <= 5
     assert actors["Start"] == "app"
+    assert actors["Interrupt"] == "user"
     assert actors["Played"] == "sound"
     assert actors["SocketClosed"] == "agent"

@@ -1,4 +1,4 @@
-"""Text streams that pretend to be what the demo may be shown on."""
+"""Text streams that pretend to be what a timeline may be shown on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live timeline of the demo: a line an event, and on a terminal a last line that shows what goes on."""
+"""The live timeline: a line an event, and on a terminal a last line that shows what goes on."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ COLOURS: Mapping[str, str] = {
     "closing": "33",
 }
 
-# Who makes an event happen, where its kind does not tell. The last two the agent only reports.
+# Who makes an event happen, where its kind does not tell. The last ones the agent only reports.
 ACTORS: Mapping[str, str] = {
     "ToolCompleted": "tool",
     "TimerFired": "timer",
+    "Interrupt": "user",
     "Interrupted": "user",
     "UserTranscript": "user",
 }
