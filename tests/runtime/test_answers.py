@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import threading
 from typing import Any
@@ -36,10 +37,14 @@ def agent():
         yield agent
 
 
+PINGS = itertools.count(1)
+
+
 def pass_pings(connection):
     """Wait until the client has taken all that was sent."""
-    connection.send(Ping(99))
-    connection.wait_for(lambda message: message.get("type") == "pong" and message["event_id"] == 99)
+    number = next(PINGS)
+    connection.send(Ping(number))
+    connection.wait_for(lambda message: message.get("type") == "pong" and message["event_id"] == number)
 
 
 def results(connection):
