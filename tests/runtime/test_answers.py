@@ -275,7 +275,7 @@ def test_a_coroutine_approves_on_no_thread_of_the_stream(agent):
         connection = call.start()
         connection.send(CallMcp("pay", "c1", {"amount": 12}))
         connection.send(CallMcp("pay", "c2", {"amount": 1200}))
-        connection.wait_for("mcp_tool_approval_result", 2)
+        connection.wait_for("mcp_tool_approval_result", count=2)
         connection.send(CallMcp("pay", "c1", {"amount": 12}))
         pass_pings(connection)
         assert sorted(approvals(connection)) == [("c1", True), ("c2", False)]
