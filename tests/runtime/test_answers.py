@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import threading
 from typing import Any
@@ -36,10 +37,14 @@ def agent():
         yield agent
 
 
+PINGS = itertools.count(1)
+
+
 def pass_pings(connection):
     """Wait until the client has taken all that was sent."""
-    connection.send(Ping(99))
-    connection.wait_for(lambda message: message.get("type") == "pong" and message["event_id"] == 99)
+    number = next(PINGS)
+    connection.send(Ping(number))
+    connection.wait_for(lambda message: message.get("type") == "pong" and message["event_id"] == number)
 
 
 def results(connection):
@@ -270,7 +275,7 @@ def test_a_coroutine_approves_on_no_thread_of_the_stream(agent):
         connection = call.start()
         connection.send(CallMcp("pay", "c1", {"amount": 12}))
         connection.send(CallMcp("pay", "c2", {"amount": 1200}))
-        connection.wait_for("mcp_tool_approval_result", 2)
+        connection.wait_for("mcp_tool_approval_result", count=2)
         connection.send(CallMcp("pay", "c1", {"amount": 12}))
         pass_pings(connection)
         assert sorted(approvals(connection)) == [("c1", True), ("c2", False)]

@@ -200,8 +200,10 @@ def test_a_handler_that_timed_out_leaves_its_place_to_another():
         blocking.wait_until_running()
         session.call("where", "call_2")
         session.timers.advance(1)
-        assert session.answer() == timed_out("call_1", "stuck", "1")
-        assert session.answer() == ToolCompleted("call_2", "convsm-tool-worker-2")
+        # The other thread may be quicker than the one that tells of the timeout.
+        answers = [session.answer(), session.answer()]
+        assert timed_out("call_1", "stuck", "1") in answers
+        assert ToolCompleted("call_2", "convsm-tool-worker-2") in answers
         blocking.may_end.set()
         session.call("where", "call_3")
         assert session.answer() == ToolCompleted("call_3", "convsm-tool-worker-2")
