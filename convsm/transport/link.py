@@ -24,25 +24,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from convsm.transport.answers import HANDSHAKE_BYTES, AnswerHead, NotHttp
 from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, FrameReader
-from convsm.transport.frames import HANDSHAKE_BYTES, CloseFrame, Ping, Pong
+from convsm.transport.frames import CloseFrame, Ping, Pong
 
 if TYPE_CHECKING:
     from websockets.client import ClientProtocol
 
-__all__ = ["CLOSE", "PING", "PONG", "TEXT", "Link", "NotWebSocket", "Refused"]
+__all__ = ["CLOSE", "PING", "PONG", "TEXT", "Link", "Refused"]
 
 # websockets logs requests and answers at DEBUG, with headers and the signature in the URL.
 _silent = logging.getLogger("convsm.transport.silent")
 _silent.disabled = True
-
-
-class NotWebSocket(Exception):
-    """The peer answered with something else."""
 
 
 class Refused(Exception):
@@ -71,6 +68,7 @@ class Link(asyncio.Protocol):
         sock: socket.socket,
         url: str,
         max_bytes: int,
+        headers: Mapping[str, str],
         on_message: Callable[[bytes | CloseFrame | Ping | Pong], None],
         on_error: Callable[[Exception | None], None],
         on_room: Callable[[], None],
@@ -81,6 +79,7 @@ class Link(asyncio.Protocol):
             sock: The connected socket beneath.
             url: The WebSocket URL.
             max_bytes: Size limit of a message, its fragments summed.
+            headers: Further headers of the handshake.
             on_message: Called with what is received.
             on_error: Called with what on_message or the reading of frames raised; with None when
                 the connection is lost. Not before the handshake is over.
@@ -96,9 +95,10 @@ class Link(asyncio.Protocol):
 
         self._frame: Callable[[Any, bytes], Frame] = Frame
         self._opcode = Opcode
-        self._handshake: ClientProtocol | None = ClientProtocol(parse_uri(url), logger=_silent)
-        self._head = bytearray()
+        self._handshake = ClientProtocol(parse_uri(url), logger=_silent)
+        self._answer = AnswerHead()
         self._sock = sock
+        self._headers = headers
         # None when nothing is wanted any more.
         self._reader: FrameReader | None = FrameReader(max_bytes)
         self._on_message = on_message
@@ -127,16 +127,21 @@ class Link(asyncio.Protocol):
             Exception: It does not speak WebSocket.
             OSError: The connection was lost.
         """
-        assert self._handshake is not None
         assert self._transport is not None
-        self._handshake.send_request(self._handshake.connect())
+        request = self._handshake.connect()
+        for name, value in self._headers.items():
+            # Not a second one beside that of the URL's user and password.
+            if name in request.headers:
+                del request.headers[name]
+            request.headers[name] = value
+        self._handshake.send_request(request)
         self._transport.writelines(self._handshake.data_to_send())
         await self._answered
 
     def start_receiving(self) -> None:
         """Hand out what is received, beginning with what came right behind the handshake."""
         self._is_receiving = True
-        early, self._head = bytes(self._head), bytearray()
+        early, self._answer = bytes(self._answer.rest), AnswerHead()
         if early:
             self.data_received(early)
         if self.ended.done():
@@ -175,9 +180,10 @@ class Link(asyncio.Protocol):
         """Read the answer to the handshake, then frames."""
         self.received_at = self._loop.time()
         if not self._is_receiving:
-            self._head += data
-            if self._handshake is not None:
-                self._read_answer(self._handshake)
+            if self._answered.done():
+                self._answer.rest += data
+            else:
+                self._read_answer(self._handshake, data)
             return
         reader = self._reader
         if reader is None:
@@ -191,24 +197,24 @@ class Link(asyncio.Protocol):
             self._reader = None
             self._on_error(error)
 
-    def _read_answer(self, handshake: ClientProtocol) -> None:
-        head, separator, rest = self._head.partition(b"\r\n\r\n")
-        if self._answered.done() or not (separator or len(head) > HANDSHAKE_BYTES):
+    def _read_answer(self, handshake: ClientProtocol, data: bytes) -> None:
+        try:
+            status = self._answer.feed(data)
+        except NotHttp as error:
+            self._answered.set_exception(error)
             return
-        version, _, status = bytes(head[:12]).partition(b" ")
-        if not (separator and version.startswith(b"HTTP/1.") and status.isdigit()):
-            self._answered.set_exception(NotWebSocket())
-        elif int(status) != 101:
+        if status is None:
+            return
+        if status != 101:
             # Redirects, too: they could lead to another host than the one that was checked.
-            self._answered.set_exception(Refused(int(status)))
+            self._answered.set_exception(Refused(status))
+            return
+        handshake.receive_data(self._answer.head)
+        handshake.data_to_send()
+        if handshake.handshake_exc is not None:
+            self._answered.set_exception(handshake.handshake_exc)
         else:
-            handshake.receive_data(bytes(head + separator))
-            handshake.data_to_send()
-            if handshake.handshake_exc is not None:
-                self._answered.set_exception(handshake.handshake_exc)
-            else:
-                self._head, self._handshake = rest, None
-                self._answered.set_result(None)
+            self._answered.set_result(None)
 
     def eof_received(self) -> None:
         """End the connection: nobody is left who would answer."""
@@ -221,7 +227,7 @@ class Link(asyncio.Protocol):
         if isinstance(error, OSError) and self._is_receiving:
             self._read_rest()
         if not self._answered.done():
-            self._answered.set_exception(error or NotWebSocket())
+            self._answered.set_exception(error or NotHttp())
             # Nobody may be waiting any more.
             self._answered.exception()
         if not self.ended.done():

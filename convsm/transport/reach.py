@@ -6,16 +6,19 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from convsm.transport.dial import default_context
+from convsm.transport.failures import Explained, explain
 from convsm.transport.options import TransportOptions
+from convsm.transport.proxy import Proxy, Tunnel, proxy_for
 
-__all__ = ["reach"]
+__all__ = ["reach", "within"]
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+Result = TypeVar("Result")
 
 
 async def reach(
@@ -29,14 +32,19 @@ async def reach(
         make_protocol: Makes the protocol for a connected socket, which the loop owns from then on.
 
     Raises:
-        OSError: No address could be reached, or TLS failed.
-        asyncio.TimeoutError: It took too long.
-        ValueError: The URL cannot be used.
+        OSError: No address could be reached in time, or TLS failed.
+        Explained: A proxy failed, or refused.
+        ValueError: The URL cannot be used; ConfigurationError, the proxy's.
     """
     parts = urlsplit(url)
     is_secure = parts.scheme == "wss"
     host = parts.hostname or ""
-    sock = await _connect(host, parts.port or (443 if is_secure else 80), options.open_seconds)
+    port = parts.port or (443 if is_secure else 80)
+    proxy = proxy_for(url, options.proxy)
+    if proxy is None:
+        sock = await _connect(host, port, options.open_seconds)
+    else:
+        sock = await _connect_through(proxy, Tunnel(proxy, host, port), options.open_seconds)
     try:
         protocol = make_protocol(sock)
         secure: dict[str, Any] = {}
@@ -48,11 +56,55 @@ async def reach(
                 "ssl_handshake_timeout": 2 * options.open_seconds,
             }
         connecting = asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock, **secure)
-        await asyncio.wait_for(connecting, options.open_seconds)
+        await within(options.open_seconds, connecting)
     except BaseException:
         sock.close()
         raise
     return protocol
+
+
+async def within(seconds: float, call: Coroutine[Any, Any, Result]) -> Result:
+    """Return what a coroutine returns, or cancel it after a time.
+
+    ``asyncio.wait_for`` loses a cancellation that comes together with the result before Python 3.12;
+    this one loses the result, so that must not be what has to be closed.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        if not task.done():
+            raise TimeoutError("timed out")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        if not task.cancelled():
+            # Nobody else may ask for it any more, and the loop would complain.
+            task.exception()
+
+
+async def _connect_through(proxy: Proxy, tunnel: Tunnel, seconds: float) -> socket.socket:
+    loop = asyncio.get_running_loop()
+
+    async def ask(sock: socket.socket) -> None:
+        await loop.sock_sendall(sock, tunnel.request)
+        while not tunnel.receive(await loop.sock_recv(sock, 4096)):
+            pass
+
+    try:
+        sock = await _connect(proxy.host, proxy.port, seconds)
+        try:
+            await within(seconds, ask(sock))
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise Explained(explain(error, "proxy")) from None
+    return sock
 
 
 async def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
@@ -84,11 +136,8 @@ async def _connect(host: str, port: int, seconds: float) -> socket.socket:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.wait_for(loop.sock_connect(sock, address), seconds)
+            await within(seconds, loop.sock_connect(sock, address))
             return sock
-        except asyncio.TimeoutError:
-            sock.close()
-            failure = TimeoutError("timed out")
         except OSError as error:
             sock.close()
             # The loop's text names the address.
