@@ -225,7 +225,7 @@ class AsyncTransport:
         options = self._options
         check_headers(url, options.headers)
 
-        def make_link(sock: socket.socket) -> Link:
+        def make_link(sock: socket.socket | None) -> Link:
             self._link = Link(
                 sock, url, options.max_bytes, options.headers, self._receive, self._break, self._pump
             )

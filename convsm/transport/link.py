@@ -23,16 +23,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from convsm.transport.answers import HANDSHAKE_BYTES, AnswerHead, NotHttp
+from convsm.transport.answers import AnswerHead, NotHttp
 from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, FrameReader
 from convsm.transport.frames import CloseFrame, Ping, Pong
+from convsm.transport.rest_of import rest_of
 
 if TYPE_CHECKING:
+    import socket
+
     from websockets.client import ClientProtocol
 
 __all__ = ["CLOSE", "PING", "PONG", "TEXT", "Link", "Refused"]
@@ -65,7 +66,7 @@ class Link(asyncio.Protocol):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         url: str,
         max_bytes: int,
         headers: Mapping[str, str],
@@ -76,7 +77,7 @@ class Link(asyncio.Protocol):
         """Prepare a connection on a running event loop.
 
         Args:
-            sock: The connected socket beneath.
+            sock: The connected socket right beneath; None with TLS between.
             url: The WebSocket URL.
             max_bytes: Size limit of a message, its fragments summed.
             headers: Further headers of the handshake.
@@ -224,8 +225,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Read what stands behind a failed write, and tell."""
-        if isinstance(error, OSError) and self._is_receiving:
-            self._read_rest()
+        if isinstance(error, OSError) and self._is_receiving and self._sock is not None:
+            self.data_received(rest_of(self._sock))
         if not self._answered.done():
             self._answered.set_exception(error or NotHttp())
             # Nobody may be waiting any more.
@@ -235,19 +236,6 @@ class Link(asyncio.Protocol):
         self._transport = None
         if self._is_receiving:
             self._on_error(None)
-
-    def _read_rest(self) -> None:
-        # A failed write makes the loop forget a close frame that was received before; not with TLS, whose
-        # state is not ours.
-        transport = self._transport
-        if transport is None or transport.get_extra_info("ssl_object") is not None:
-            return
-        rest = bytearray()
-        with suppress(OSError, ValueError):
-            while len(rest) < HANDSHAKE_BYTES and (data := self._sock.recv(HANDSHAKE_BYTES)):
-                rest += data
-        if rest:
-            self.data_received(bytes(rest))
 
     def pause_writing(self) -> None:
         """Note that the system takes no more."""

@@ -7,13 +7,16 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from convsm.transport.dial import default_context
 from convsm.transport.failures import Explained, explain
 from convsm.transport.options import TransportOptions
 from convsm.transport.proxy import Proxy, Tunnel, proxy_for
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["reach", "within"]
 
@@ -22,14 +25,14 @@ Result = TypeVar("Result")
 
 
 async def reach(
-    url: str, options: TransportOptions, make_protocol: Callable[[socket.socket], Protocol]
+    url: str, options: TransportOptions, make_protocol: Callable[[socket.socket | None], Protocol]
 ) -> Protocol:
     """Connect a protocol to the host of a URL, with TLS for ``wss``.
 
     Args:
         url: The WebSocket URL.
         options: How long it may take, for each address and for TLS, and how to trust the server.
-        make_protocol: Makes the protocol for a connected socket, which the loop owns from then on.
+        make_protocol: Makes the protocol; given the socket right beneath, or None if TLS is between.
 
     Raises:
         OSError: No address could be reached in time, or TLS failed.
@@ -46,21 +49,32 @@ async def reach(
     else:
         sock = await _connect_through(proxy, Tunnel(proxy, host, port), options.open_seconds)
     try:
-        protocol = make_protocol(sock)
-        secure: dict[str, Any] = {}
-        if is_secure:
-            # The loop's own limit would be told as another error; ours comes first.
-            secure = {
-                "ssl": options.ssl_context or default_context(),
-                "server_hostname": host,
-                "ssl_handshake_timeout": 2 * options.open_seconds,
-            }
-        connecting = asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock, **secure)
-        await within(options.open_seconds, connecting)
+        protocol = make_protocol(None if is_secure else sock)
+        context = (options.ssl_context or default_context()) if is_secure else None
+        await within(options.open_seconds, _attach(protocol, sock, context, host))
     except BaseException:
         sock.close()
         raise
     return protocol
+
+
+async def _attach(
+    protocol: asyncio.Protocol, sock: socket.socket, context: ssl.SSLContext | None, host: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    if context is None:
+        await loop.create_connection(lambda: protocol, sock=sock)
+        return
+    # Imported on use, as is ssl: 15 ms that a loopback session does not need.
+    from convsm.transport.tls import Tls
+
+    tls = Tls(protocol, context, host, sock)
+    try:
+        await loop.create_connection(lambda: tls, sock=sock)
+        await tls.secured
+    except BaseException:
+        tls.abort()
+        raise
 
 
 async def within(seconds: float, call: Coroutine[Any, Any, Result]) -> Result:
