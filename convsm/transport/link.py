@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convsm.transport.answers import AnswerHead, NotHttp
 from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, FrameReader
@@ -172,10 +172,10 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not all loops' transports inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         # Nothing is to wait here, behind the back of the queue that drops what is too much.
-        transport.set_write_buffer_limits(high=1, low=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         """Read the answer to the handshake, then frames."""

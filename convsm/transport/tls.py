@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from convsm.transport.rest_of import rest_of
 
@@ -56,8 +56,8 @@ class Tls(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
-        self._below = transport
+        # Not all loops' transports inherit from asyncio's.
+        self._below = cast(asyncio.Transport, transport)
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
