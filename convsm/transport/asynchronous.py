@@ -190,8 +190,8 @@ class AsyncTransport:
             link = self._link
             if link is not None and link.is_made:
                 link.abort()
-                # The next turn of the loop closes the socket; a second cancellation must not hide it.
-                await asyncio.shield(link.ended)
+                # The next turn of the loop closes the socket. A loop that does not say so must not hold us.
+                await asyncio.wait((link.ended,), timeout=FAREWELL_SECONDS)
 
     async def _connect(self) -> bool:
         try:

@@ -61,19 +61,32 @@ async def reach(
 async def _attach(
     protocol: asyncio.Protocol, sock: socket.socket, context: ssl.SSLContext | None, host: str
 ) -> None:
-    loop = asyncio.get_running_loop()
     if context is None:
-        await loop.create_connection(lambda: protocol, sock=sock)
+        await _hand_over(protocol, sock)
         return
     # Imported on use, as is ssl: 15 ms that a loopback session does not need.
     from convsm.transport.tls import Tls
 
     tls = Tls(protocol, context, host, sock)
     try:
-        await loop.create_connection(lambda: tls, sock=sock)
+        await _hand_over(tls, sock)
         await tls.secured
     except BaseException:
         tls.abort()
+        raise
+
+
+async def _hand_over(protocol: asyncio.Protocol, sock: socket.socket) -> None:
+    # It waits for nothing but the loop. Cancelled half-way, some loops would never tell the protocol
+    # of the end.
+    loop = asyncio.get_running_loop()
+    handing = asyncio.ensure_future(loop.create_connection(lambda: protocol, sock=sock))
+    try:
+        await asyncio.shield(handing)
+    except asyncio.CancelledError:
+        await asyncio.wait((handing,))
+        if handing.exception() is None:
+            handing.result()[0].abort()
         raise
 
 
