@@ -31,15 +31,15 @@ class Greeted(asyncio.Protocol):
 
 async def greeting(url, **options):
     """What the first peer that is reached says."""
-    sockets = []
+    peers = []
 
     def make_protocol(sock):
-        sockets.append(sock)
+        peers.append(sock.getpeername())
         return Greeted()
 
     protocol = await reach(url, TransportOptions(**options), make_protocol)
     try:
-        return await within(PATIENCE, wait_for(protocol.data)), sockets[0].getpeername()
+        return await within(PATIENCE, wait_for(protocol.data)), peers[0]
     finally:
         protocol.transport.abort()
         await asyncio.sleep(0)
