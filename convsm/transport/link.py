@@ -17,7 +17,7 @@ the same as a whole AsyncTransport    35 µs     11 µs    8.2 kB
 
 So websockets, which the plain install has anyway, does the handshake and masks what is sent; frames
 are read by ``FrameReader``. picows is as fast where it counts, one message a wake-up, but takes the
-most memory, limits frames and no messages, joins no fragments and brings four packages along;
+most memory, limits frames and no messages, joins no fragments and brings three packages along;
 aiohttp brings eight.
 """
 
