@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from convsm.machine.answers import Approval, Interruption, Pong, ToolResult
 from convsm.machine.events import Event
 
 __all__ = [
@@ -100,58 +101,6 @@ class TransmitAudio(Effect):
     """
 
     audio: bytes
-
-
-@attrs.frozen
-class Pong:
-    """Message: the answer to a ping.
-
-    Attributes:
-        ping_id: The ping's id, unchanged.
-    """
-
-    ping_id: float
-
-
-@attrs.frozen
-class ToolResult:
-    """Message: the one answer to a tool call.
-
-    Attributes:
-        call_id: Id of the call.
-        result: The result, always a string.
-        is_error: Whether the tool failed.
-        error_type: The protocol's class of the failure, if any.
-    """
-
-    call_id: str
-    result: str
-    is_error: bool = False
-    error_type: str | None = None
-
-
-@attrs.frozen
-class Approval:
-    """Message: the one answer to what the server wanted approved.
-
-    Attributes:
-        call_id: Id of the call that awaits approval.
-        is_approved: Whether it may run.
-    """
-
-    call_id: str
-    is_approved: bool
-
-
-@attrs.frozen
-class Interruption:
-    """Message: the user silenced the agent here, so it should stop.
-
-    Attributes:
-        turn: The latest turn of which something was handed over; None if it had no number.
-    """
-
-    turn: int | None
 
 
 # Audio

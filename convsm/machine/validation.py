@@ -28,7 +28,7 @@ def validate(
         triggers: Names of all event classes.
         groups: Named groups of states.
         guards: The class whose own public methods are the guards.
-        emitters: The class whose own public methods are the emitters.
+        emitters: The class whose public methods are the emitters, those that it has from the guards left out.
 
     Raises:
         TableError: Something is unknown, unused, doubled or shadowed.
@@ -38,7 +38,7 @@ def validate(
     if len(set(names)) != len(names):
         raise TableError("a state is declared twice")
     known = set(names)
-    known_guards, known_emitters = _methods(guards), _methods(emitters)
+    known_guards, known_emitters = _methods([guards]), _methods(_above(emitters, guards))
     _require(known, {initial}, "initial state")
     for name, members in groups.items():
         _require(known, members, f"group {name!r}")
@@ -73,8 +73,18 @@ def _require(known: Collection[str], names: Iterable[str], where: str) -> None:
         raise TableError(f"{where} names {', '.join(unknown)}, which does not exist")
 
 
-def _methods(kind: type) -> set[str]:
-    return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+def _above(kind: type, base: type) -> list[type]:
+    """Return a class and those it is made of, without a base and what that is made of."""
+    return [each for each in kind.__mro__ if each not in base.__mro__]
+
+
+def _methods(kinds: Iterable[type]) -> set[str]:
+    return {
+        name
+        for kind in kinds
+        for name, value in vars(kind).items()
+        if callable(value) and not name.startswith("_")
+    }
 
 
 def _require_order(rows: tuple[Row, ...]) -> None:

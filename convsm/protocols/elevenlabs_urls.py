@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from convsm.errors import ConfigurationError
 from convsm.version import VERSION
 
-__all__ = ["SOURCE", "api_url", "check_url", "public_url", "redact_url", "signed_url"]
+__all__ = ["SOURCE", "api_url", "check_url", "is_loopback", "public_url", "redact_url", "signed_url"]
 
 # The server knows clients by an enumeration without a name for us; we are a Python client of that protocol.
 SOURCE = "python_sdk"
@@ -126,7 +126,7 @@ def check_url(url: str, allow_insecure: bool = False, has_key: bool = False) -> 
         raise ConfigurationError("The URL is not a WebSocket's; give one that starts with wss://.")
     if not host:
         raise ConfigurationError("The URL names no host; give one like wss://host/path.")
-    if parts.scheme == "wss" or _is_loopback(host):
+    if parts.scheme == "wss" or is_loopback(host):
         return
     if has_key:
         raise ConfigurationError(
@@ -138,7 +138,8 @@ def check_url(url: str, allow_insecure: bool = False, has_key: bool = False) -> 
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
     if host == "localhost":
         return True
     try:

@@ -21,8 +21,8 @@ from convsm.transport.failures import (
 )
 from convsm.transport.frames import CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
 from convsm.transport.link import CLOSE, PING, PONG, Link
-from convsm.transport.options import TransportOptions
-from convsm.transport.reach import reach
+from convsm.transport.options import TransportOptions, check_headers
+from convsm.transport.reach import reach, within
 from convsm.transport.uplink import Uplink, UplinkDropped
 
 __all__ = ["AsyncTransport"]
@@ -190,8 +190,8 @@ class AsyncTransport:
             link = self._link
             if link is not None and link.is_made:
                 link.abort()
-                # The next turn of the loop closes the socket; a second cancellation must not hide it.
-                await asyncio.shield(link.ended)
+                # The next turn of the loop closes the socket. A loop that does not say so must not hold us.
+                await asyncio.wait((link.ended,), timeout=FAREWELL_SECONDS)
 
     async def _connect(self) -> bool:
         try:
@@ -223,13 +223,16 @@ class AsyncTransport:
 
     async def _reach(self, url: str) -> Link:
         options = self._options
+        check_headers(url, options.headers)
 
-        def make_link(sock: socket.socket) -> Link:
-            self._link = Link(sock, url, options.max_bytes, self._receive, self._break, self._pump)
+        def make_link(sock: socket.socket | None) -> Link:
+            self._link = Link(
+                sock, url, options.max_bytes, options.headers, self._receive, self._break, self._pump
+            )
             return self._link
 
         link = await reach(url, options, make_link)
-        await asyncio.wait_for(link.shake_hands(), options.open_seconds)
+        await within(options.open_seconds, link.shake_hands())
         return link
 
     # What comes

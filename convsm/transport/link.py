@@ -1,48 +1,48 @@
 """An open WebSocket on an event loop: opening handshake, frames in and out; knows no events.
 
 What it is made of was measured: CPU a received 8,000-byte audio message (a text frame of 10.7 kB,
-decoding of 6 µs included), one a wake-up and as a flood, and memory of an idle connection, on one
-core of two under CPython 3.11:
+decoding of 6 µs included), one a wake-up and as a flood, and memory of an idle connection without
+TLS; websockets 17.4, aiohttp 3.14 and picows 2.3 on one of two cores, CPython 3.11:
 
 ====================================  ========  =======  =======
 client                                one each  flood    idle
 ====================================  ========  =======  =======
-websockets 17.4, its asyncio client   60 µs     19 µs    12.5 kB
-aiohttp 3.14                          35 µs     15 µs    12.2 kB
-picows 2.3                            28 µs     9 µs     30.4 kB
-websockets' sans-I/O protocol         47 µs     15 µs    6.0 kB
+websockets' asyncio client            60 µs     19 µs    12.5 kB
+aiohttp                               35 µs     15 µs    12.2 kB
+picows                                28 µs     9 µs     30.4 kB
+websockets' protocol without I/O      47 µs     15 µs    6.0 kB
 its handshake, frames read here       28 µs     13 µs    2.3 kB
+the same as a whole AsyncTransport    35 µs     11 µs    8.2 kB
 ====================================  ========  =======  =======
 
 So websockets, which the plain install has anyway, does the handshake and masks what is sent; frames
-are read by ``FrameReader``. picows is as fast for a paced stream, but young, and leaves size limits
-and fragments to its user; aiohttp brings eight packages along.
+are read by ``FrameReader``. picows is as fast where it counts, one message a wake-up, but takes the
+most memory, limits frames and no messages, joins no fragments and brings three packages along;
+aiohttp brings eight.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
+from convsm.transport.answers import AnswerHead, NotHttp
 from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, FrameReader
-from convsm.transport.frames import HANDSHAKE_BYTES, CloseFrame, Ping, Pong
+from convsm.transport.frames import CloseFrame, Ping, Pong
+from convsm.transport.rest_of import rest_of
 
 if TYPE_CHECKING:
+    import socket
+
     from websockets.client import ClientProtocol
 
-__all__ = ["CLOSE", "PING", "PONG", "TEXT", "Link", "NotWebSocket", "Refused"]
+__all__ = ["CLOSE", "PING", "PONG", "TEXT", "Link", "Refused"]
 
 # websockets logs requests and answers at DEBUG, with headers and the signature in the URL.
 _silent = logging.getLogger("convsm.transport.silent")
 _silent.disabled = True
-
-
-class NotWebSocket(Exception):
-    """The peer answered with something else."""
 
 
 class Refused(Exception):
@@ -68,9 +68,10 @@ class Link(asyncio.Protocol):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         url: str,
         max_bytes: int,
+        headers: Mapping[str, str],
         on_message: Callable[[bytes | CloseFrame | Ping | Pong], None],
         on_error: Callable[[Exception | None], None],
         on_room: Callable[[], None],
@@ -78,9 +79,10 @@ class Link(asyncio.Protocol):
         """Prepare a connection on a running event loop.
 
         Args:
-            sock: The connected socket beneath.
+            sock: The connected socket right beneath; None with TLS between.
             url: The WebSocket URL.
             max_bytes: Size limit of a message, its fragments summed.
+            headers: Further headers of the handshake.
             on_message: Called with what is received.
             on_error: Called with what on_message or the reading of frames raised; with None when
                 the connection is lost. Not before the handshake is over.
@@ -96,9 +98,10 @@ class Link(asyncio.Protocol):
 
         self._frame: Callable[[Any, bytes], Frame] = Frame
         self._opcode = Opcode
-        self._handshake: ClientProtocol | None = ClientProtocol(parse_uri(url), logger=_silent)
-        self._head = bytearray()
+        self._handshake = ClientProtocol(parse_uri(url), logger=_silent)
+        self._answer = AnswerHead()
         self._sock = sock
+        self._headers = headers
         # None when nothing is wanted any more.
         self._reader: FrameReader | None = FrameReader(max_bytes)
         self._on_message = on_message
@@ -127,16 +130,21 @@ class Link(asyncio.Protocol):
             Exception: It does not speak WebSocket.
             OSError: The connection was lost.
         """
-        assert self._handshake is not None
         assert self._transport is not None
-        self._handshake.send_request(self._handshake.connect())
+        request = self._handshake.connect()
+        for name, value in self._headers.items():
+            # Not a second one beside that of the URL's user and password.
+            if name in request.headers:
+                del request.headers[name]
+            request.headers[name] = value
+        self._handshake.send_request(request)
         self._transport.writelines(self._handshake.data_to_send())
         await self._answered
 
     def start_receiving(self) -> None:
         """Hand out what is received, beginning with what came right behind the handshake."""
         self._is_receiving = True
-        early, self._head = bytes(self._head), bytearray()
+        early, self._answer = bytes(self._answer.rest), AnswerHead()
         if early:
             self.data_received(early)
         if self.ended.done():
@@ -166,18 +174,19 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not all loops' transports inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         # Nothing is to wait here, behind the back of the queue that drops what is too much.
-        transport.set_write_buffer_limits(high=1, low=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         """Read the answer to the handshake, then frames."""
         self.received_at = self._loop.time()
         if not self._is_receiving:
-            self._head += data
-            if self._handshake is not None:
-                self._read_answer(self._handshake)
+            if self._answered.done():
+                self._answer.rest += data
+            else:
+                self._read_answer(self._handshake, data)
             return
         reader = self._reader
         if reader is None:
@@ -191,24 +200,24 @@ class Link(asyncio.Protocol):
             self._reader = None
             self._on_error(error)
 
-    def _read_answer(self, handshake: ClientProtocol) -> None:
-        head, separator, rest = self._head.partition(b"\r\n\r\n")
-        if self._answered.done() or not (separator or len(head) > HANDSHAKE_BYTES):
+    def _read_answer(self, handshake: ClientProtocol, data: bytes) -> None:
+        try:
+            status = self._answer.feed(data)
+        except NotHttp as error:
+            self._answered.set_exception(error)
             return
-        version, _, status = bytes(head[:12]).partition(b" ")
-        if not (separator and version.startswith(b"HTTP/1.") and status.isdigit()):
-            self._answered.set_exception(NotWebSocket())
-        elif int(status) != 101:
+        if status is None:
+            return
+        if status != 101:
             # Redirects, too: they could lead to another host than the one that was checked.
-            self._answered.set_exception(Refused(int(status)))
+            self._answered.set_exception(Refused(status))
+            return
+        handshake.receive_data(self._answer.head)
+        handshake.data_to_send()
+        if handshake.handshake_exc is not None:
+            self._answered.set_exception(handshake.handshake_exc)
         else:
-            handshake.receive_data(bytes(head + separator))
-            handshake.data_to_send()
-            if handshake.handshake_exc is not None:
-                self._answered.set_exception(handshake.handshake_exc)
-            else:
-                self._head, self._handshake = rest, None
-                self._answered.set_result(None)
+            self._answered.set_result(None)
 
     def eof_received(self) -> None:
         """End the connection: nobody is left who would answer."""
@@ -218,10 +227,10 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Read what stands behind a failed write, and tell."""
-        if isinstance(error, OSError) and self._is_receiving:
-            self._read_rest()
+        if isinstance(error, OSError) and self._is_receiving and self._sock is not None:
+            self.data_received(rest_of(self._sock))
         if not self._answered.done():
-            self._answered.set_exception(error or NotWebSocket())
+            self._answered.set_exception(error or NotHttp())
             # Nobody may be waiting any more.
             self._answered.exception()
         if not self.ended.done():
@@ -229,19 +238,6 @@ class Link(asyncio.Protocol):
         self._transport = None
         if self._is_receiving:
             self._on_error(None)
-
-    def _read_rest(self) -> None:
-        # A failed write makes the loop forget a close frame that was received before; not with TLS, whose
-        # state is not ours.
-        transport = self._transport
-        if transport is None or transport.get_extra_info("ssl_object") is not None:
-            return
-        rest = bytearray()
-        with suppress(OSError, ValueError):
-            while len(rest) < HANDSHAKE_BYTES and (data := self._sock.recv(HANDSHAKE_BYTES)):
-                rest += data
-        if rest:
-            self.data_received(bytes(rest))
 
     def pause_writing(self) -> None:
         """Note that the system takes no more."""

@@ -23,7 +23,8 @@ from convsm.transport.failures import (
     silent_for,
 )
 from convsm.transport.frames import CloseFrame, Connection, Ping, TooBig, ViolatedProtocol
-from convsm.transport.options import TransportOptions
+from convsm.transport.options import TransportOptions, check_headers
+from convsm.transport.proxy import proxy_for
 from convsm.transport.uplink import Uplink, UplinkDropped
 
 if TYPE_CHECKING:
@@ -198,8 +199,12 @@ class ThreadedTransport:
         options = self._options
         sock: socket.socket | SecureSocket | None = None
         try:
-            sock = self._dial.connect(url, options.open_seconds, options.ssl_context)
-            connection = Connection(sock, url, options.max_bytes, options.ping_seconds, self._bear_silence)
+            check_headers(url, options.headers)
+            proxy = proxy_for(url, options.proxy)
+            sock = self._dial.connect(url, options.open_seconds, options.ssl_context, proxy)
+            connection = Connection(
+                sock, url, options.max_bytes, options.ping_seconds, self._bear_silence, options.headers
+            )
         except Exception as error:
             # Any: a garbled answer raises ValueError and the like in older versions of websocket-client.
             if sock is not None:

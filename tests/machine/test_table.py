@@ -10,6 +10,7 @@ import pytest
 
 from convsm.machine import GROUPS, INITIAL, ROWS, STATES, session, table
 from convsm.machine.emitters import Emitters
+from convsm.machine.ending import Ending
 from convsm.machine.events import COMMANDS, EVENTS, LOCAL_EVENTS, SERVER_EVENTS, SocketOpened
 from convsm.machine.guards import Guards
 from convsm.machine.session import MACHINE
@@ -51,7 +52,9 @@ def test_every_guard_is_named_by_a_row_and_every_row_names_guards():
 
 def test_every_emitter_is_named_by_a_row_or_a_state_and_they_name_emitters():
     named = {name for row in ROWS for name in row.do}
-    assert named | {name for state in STATES for name in state.on_leave} == methods(Emitters)
+    assert named | {name for state in STATES for name in state.on_leave} == (
+        methods(Emitters) | methods(Ending)
+    )
 
 
 def test_rows_are_literals():
@@ -209,7 +212,7 @@ def test_sessions_are_not_decorated():
 
 
 def test_only_the_interpreter_writes_the_state():
-    for module in (session, inspect.getmodule(Emitters), inspect.getmodule(Guards)):
+    for module in (session, *map(inspect.getmodule, (Emitters, Ending, Guards))):
         assert module is not None
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             targets = node.targets if isinstance(node, ast.Assign) else []

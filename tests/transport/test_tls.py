@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import threading
 
 import orjson
@@ -9,15 +12,20 @@ from websockets.sync.server import serve
 
 from convsm.machine.events import ConnectionFailed, Informed, SocketClosed, SocketOpened
 from convsm.testing import Drop, Expect, LoopbackAgent, Repeat, SendRaw
+from convsm.transport.uplink import UplinkDropped
 from tests.transport.helpers import (  # noqa: F401 (fixtures)
     PATIENCE,
+    Peer,
     client_context,
+    close_frame,
     each_transport,
     in_thread,
     listener,
     make_transport,
     nothing_is_left,
+    secure,
     server_context,
+    text,
     tls_in_front_of,
     transport_to,
 )
@@ -107,6 +115,76 @@ def test_the_end_of_tls_without_a_goodbye_is_a_lost_connection():
         with transport_to(url, ssl_context=client_context()) as (_, inbox):
             assert inbox.wait_for_end() == SocketClosed(1006, "the connection was lost without a close frame")
         assert inbox.messages == [b"{}"]
+
+
+@contextlib.contextmanager
+def secure_peer_listening(serve):
+    """A wss URL at which ``serve(peer, sock)`` runs after both handshakes, the socket being the naked one."""
+
+    def run(sock):
+        with contextlib.closing(secure(sock, server_context())) as secured:
+            secured.settimeout(PATIENCE)
+            peer = Peer(secured)
+            peer.shake_hands()
+            serve(peer, secured)
+
+    with listener(run) as port:
+        yield f"wss://127.0.0.1:{port}/"
+
+
+def test_a_record_that_is_no_tls_is_a_lost_connection():
+    def serve(peer, secured):
+        secured.send(text(b"{}"))
+        socket.socket.send(secured._sock, b"this was never encrypted")
+        with contextlib.suppress(OSError):
+            secured.recv(65536)
+
+    with (
+        secure_peer_listening(serve) as url,
+        transport_to(url, ssl_context=client_context()) as (_, inbox),
+    ):
+        assert inbox.wait_for_end() == SocketClosed(1006, "the connection was lost without a close frame")
+        assert inbox.messages == [b"{}"]
+
+
+def test_a_close_frame_behind_a_failed_write_is_still_read_over_tls():
+    def serve(peer, secured):
+        secured.send(text(b"{}") + close_frame(struct.pack("!H", 1008) + b"no"))
+
+    with (
+        secure_peer_listening(serve) as url,
+        transport_to(url, ssl_context=client_context()) as (transport, inbox),
+    ):
+        inbox.wait_for(Informed)
+        for _ in range(100):
+            transport.send(b"the peer is gone")
+        assert inbox.wait_for_end() == SocketClosed(1008, "no")
+
+
+def test_a_goodbye_of_tls_without_a_close_frame_is_a_lost_connection():
+    def serve(peer, secured):
+        with contextlib.suppress(OSError):
+            secured._sock.unwrap()
+
+    with (
+        secure_peer_listening(serve) as url,
+        transport_to(url, ssl_context=client_context()) as (_, inbox),
+    ):
+        assert inbox.wait_for_end() == SocketClosed(1006, "the connection was lost without a close frame")
+
+
+def test_over_tls_too_audio_waits_where_it_can_be_dropped():
+    over = threading.Event()
+    with (
+        secure_peer_listening(lambda *_: over.wait(PATIENCE)) as url,
+        transport_to(url, ssl_context=client_context()) as (transport, inbox),
+    ):
+        inbox.wait_for(SocketOpened)
+        transport.send(bytes(16 << 20))
+        for _ in range(100):
+            transport.send_audio(b"a quarter of a second", 0.25)
+        assert inbox.messages == [UplinkDropped(1.0)] * 15
+        over.set()
 
 
 def test_dropping_ends_a_read_that_waits():

@@ -83,6 +83,12 @@ def test_messages_arrive_in_order_and_bytes_are_counted():
         wait_until(lambda: transport.bytes_sent == sum(map(len, sent)))
 
 
+def test_a_message_right_behind_the_handshake_comes_after_the_opening():
+    with LoopbackAgent([SendRaw("{}")], opening=False) as agent, transport_to(agent.url) as (_, inbox):
+        inbox.wait_for(Informed)
+        assert isinstance(inbox.events[0], SocketOpened)
+
+
 def test_messages_queued_before_the_opening_are_sent_after_it():
     resolved = threading.Event()
     with (
