@@ -1,26 +1,15 @@
-"""The Session: the table, run by `transitions`, as a pure function from events to effects.
-
-This is the only module that knows the library that interprets the table.
-"""
+"""The Session: the table of a conversation as a pure function from events to effects."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING
-
 import attrs
-from transitions import Machine
 
-from convsm.machine.effects import Effect, StateChanged, Unexpected
+from convsm.machine.effects import Effect
 from convsm.machine.emitters import Emitters
-from convsm.machine.errors import RefusedCommand
 from convsm.machine.events import COMMANDS, EVENTS, Event
 from convsm.machine.guards import Guards
+from convsm.machine.interpreter import Interpreter
 from convsm.machine.table import GROUPS, INITIAL, ROWS, STATES
-from convsm.machine.validation import validate
-
-if TYPE_CHECKING:
-    from transitions.core import TransitionConfigDict
 
 __all__ = ["Session"]
 
@@ -48,53 +37,13 @@ class Session(Emitters):
             RefusedCommand: A command came in a state that has no row for it. Nothing was changed.
             TypeError: The event is not of the input alphabet.
         """
-        kind = type(event)
-        trigger = _TRIGGERS.get(kind)
-        if trigger is None:
-            raise TypeError(f"{kind.__name__} is not an event of the session")
-        source = self.state
-        if source not in trigger.transitions:
-            if kind in COMMANDS:
-                raise RefusedCommand(kind.__name__, source, self.accepts())
-            return (Unexpected(kind.__name__, source),)
-        collected: list[Effect] = []
-        self._effects = collected
-        trigger.trigger(self, event)
-        if self.state != source:
-            return (StateChanged(source, self.state, kind.__name__, event.at), *collected)
-        return tuple(collected)
+        return INTERPRETER.handle(self, event)
 
     def accepts(self) -> tuple[str, ...]:
         """Return the names of the commands that the current state has rows for."""
-        return tuple(kind.__name__ for kind in COMMANDS if self.state in _TRIGGERS[kind].transitions)
+        return INTERPRETER.accepts(self.state)
 
 
-validate(STATES, ROWS, INITIAL, EVENTS, GROUPS, Guards, Emitters)
-
-
-def _config() -> list[TransitionConfigDict]:
-    return [
-        {
-            "trigger": row.trigger,
-            "source": list(row.sources),
-            "dest": row.target,
-            "conditions": row.when,  # type: ignore[typeddict-item]  # tuples are taken, and cannot be written to
-            "before": row.do,  # type: ignore[typeddict-item]
-        }
-        for row in deepcopy(ROWS)
-    ]
-
-
-# One interpreter for all sessions. Without a model nothing is decorated and nothing is kept; without
-# auto transitions and queue it is read-only at run time, so threads may share it.
-MACHINE = Machine(
-    model=None,
-    states=[{"name": state.name, "on_exit": state.on_leave} for state in STATES],
-    transitions=_config(),
-    initial=INITIAL,
-    auto_transitions=False,
-    queued=False,
-    send_event=False,
-)
-
-_TRIGGERS = {kind: MACHINE.events[name] for name, kind in EVENTS.items()}
+# One interpreter for all sessions.
+INTERPRETER = Interpreter.of(STATES, ROWS, INITIAL, EVENTS, COMMANDS, GROUPS, Guards, Emitters, "session")
+MACHINE = INTERPRETER.machine
