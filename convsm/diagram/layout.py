@@ -35,7 +35,7 @@ GAP = 60.0
 # Lines to a frame's edge, and lines that enter it, stay straight that far.
 STUB = 16.0
 MARGIN = 14.0
-SPACING = 7.0
+SPACING = 4.0
 # Between lines that meet a state.
 PITCH = 11.0
 ARROWHEAD = 6.0

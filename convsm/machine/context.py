@@ -17,6 +17,7 @@ class SessionOptions:
     Attributes:
         text_only: No audio either way; a streamed text response counts as speaking.
         needs_audio: End with an error when the audio interface fails, instead of going on silent.
+        can_pause: Whether the audio interface can pause; else an interruption cannot be tentative.
         ready_seconds: From Start to the server's acceptance. 20: ten to open, as WebSocket clients
             commonly grant, and ten for the server to answer.
         settle_seconds: How long an interruption waits for what follows it.
@@ -26,10 +27,13 @@ class SessionOptions:
         drain_seconds: How long a farewell may play after the socket is gone.
         hold_limit: Messages that may wait for the server's acceptance.
         approval_limit: Approvals that may be undecided at once; further ones are not asked for.
+        pause_limit: Bytes that may queue while playout is paused; what comes then decides that the
+            agent is interrupted. 16 MiB are over eight minutes of pcm_16000.
     """
 
     text_only: bool = False
     needs_audio: bool = True
+    can_pause: bool = True
     ready_seconds: float = 20.0
     settle_seconds: float = 2.0
     hang_up_seconds: float = 5.0
@@ -37,6 +41,7 @@ class SessionOptions:
     drain_seconds: float = 10.0
     hold_limit: int = 64
     approval_limit: int = 64
+    pause_limit: int = 16 * 1024 * 1024
 
 
 @attrs.define
@@ -55,6 +60,9 @@ class Context:
         spoken_turn: Highest turn of which audio was handed over; None before the first.
         handed: Number of the last Play.
         heard: Number of the last Play that was heard or flushed.
+        is_paused: Whether playout is paused. With something unheard an interruption is undecided: in
+            interrupted it is tentative, elsewhere speech is held back before its first sample.
+        paused_bytes: Bytes handed over since the pause.
         response_open: Whether a streamed text response is open (text-only).
         response_turn: Highest turn of that response, if parts carry one.
         calls: Tool calls that run: id and whether a result is still awaited.
@@ -80,6 +88,8 @@ class Context:
     spoken_turn: int | None = None
     handed: int = 0
     heard: int = 0
+    is_paused: bool = False
+    paused_bytes: int = 0
     response_open: bool = False
     response_turn: int | None = None
     calls: dict[str, bool] = attrs.field(factory=dict)

@@ -29,10 +29,12 @@ __all__ = [
     "Interruption",
     "Notify",
     "OpenSocket",
+    "PauseAudio",
     "Play",
     "Pong",
     "Reject",
     "ReleaseTool",
+    "ResumeAudio",
     "RunTool",
     "SendOpening",
     "SetTimer",
@@ -142,6 +144,19 @@ class Play(Effect):
 @attrs.frozen
 class Flush(Effect):
     """Fall silent now and forget all that was handed over."""
+
+
+@attrs.frozen
+class PauseAudio(Effect):
+    """Fall silent now and keep what is not heard; what is handed over from now on queues behind it.
+
+    May come before the device is open. What sounded before the pause took hold is reported by Played.
+    """
+
+
+@attrs.frozen
+class ResumeAudio(Effect):
+    """Play on, from the very sample at which playout paused; after a Flush, what follows it."""
 
 
 @attrs.frozen
@@ -341,6 +356,8 @@ EFFECTS: dict[str, type[Effect]] = {
         BeginPlayout,
         Play,
         Flush,
+        PauseAudio,
+        ResumeAudio,
         StopAudio,
         RunTool,
         CancelTool,

@@ -74,7 +74,27 @@ class Emitters(Ending):
         """Hand the audio over under the next number."""
         self.handed += 1
         self.spoken_turn = event.turn if self.spoken_turn is None else max(self.spoken_turn, event.turn)
+        if self.is_paused:
+            self.paused_bytes += len(event.audio)
         self._emit(effects.Play(self.handed, event.audio, event.turn))
+
+    def supersede(self, event: AgentAudio) -> None:
+        """Cut a turn that is paused: the audio is of a later one."""
+        if self.is_paused:
+            self._void_before(event.turn)
+            self.flush(event)
+
+    def pause_playout(self, event: Event) -> None:
+        """Fall silent without forgetting anything, unless playout is paused already."""
+        if not self.is_paused:
+            self.is_paused, self.paused_bytes = True, 0
+            self._emit(effects.PauseAudio())
+
+    def resume_playout(self, event: Event) -> None:
+        """Play on, if playout is paused."""
+        if self.is_paused:
+            self.is_paused = False
+            self._emit(effects.ResumeAudio())
 
     def begin_playout(self, event: Event) -> None:
         """Release what was handed over while the device opened."""
@@ -88,12 +108,7 @@ class Emitters(Ending):
     def lose_playout(self, event: Event) -> None:
         """Count on none of what was handed over being heard."""
         self.heard = self.handed
-
-    def flush(self, event: Event) -> None:
-        """Fall silent."""
-        self.heard = self.handed
-        if self.audio == "on":
-            self._emit(effects.Flush())
+        self.is_paused = False
 
     def void_turn(self, event: Interrupted) -> None:
         """Fall silent and never go back behind the interruption."""

@@ -21,6 +21,15 @@ class Ending(Guards):
 
     # Ending
 
+    def flush(self, event: Event) -> None:
+        """Fall silent; a pause is over."""
+        self.heard = self.handed
+        if self.audio == "on":
+            self._emit(effects.Flush())
+            if self.is_paused:
+                self._emit(effects.ResumeAudio())
+        self.is_paused = False
+
     def note_hang_up(self, event: Event) -> None:
         """Remember that the agent ended the conversation."""
         self.has_hung_up = True
@@ -76,7 +85,9 @@ class Ending(Guards):
         self._emit(effects.Diagnose(f"audio failed: {event.message}; the session goes on without audio"))
 
     def wind_down(self, event: Event) -> None:
-        """Cancel what only an open session needs: tools, approvals, held messages, the hang-up timer."""
+        """Cancel what only an open session needs: tools, approvals, what is held or paused, the hang-up."""
+        if self.is_paused:
+            self.flush(event)
         for call_id in self.calls:
             self._emit(effects.CancelTool(call_id))
         self.calls.clear()

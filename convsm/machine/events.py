@@ -44,6 +44,8 @@ __all__ = [
     "Informed",
     "Interrupt",
     "Interrupted",
+    "InterruptionDismissed",
+    "InterruptionSuspected",
     "Malformed",
     "Pinged",
     "Played",
@@ -295,6 +297,16 @@ class Played(Event):
 
 
 @attrs.frozen
+class InterruptionSuspected(Event):
+    """Local evidence says that the user cuts in; nothing confirms it yet, so playout is only to pause."""
+
+
+@attrs.frozen
+class InterruptionDismissed(Event):
+    """The local evidence came to nothing; playout is to go on from where it paused."""
+
+
+@attrs.frozen
 class UserAudio(Event):
     """A piece of the microphone's signal.
 
@@ -347,6 +359,8 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
     AudioStopped,
     AudioFailed,
     Played,
+    InterruptionSuspected,
+    InterruptionDismissed,
     UserAudio,
     ToolCompleted,
     ApprovalDecided,

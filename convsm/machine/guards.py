@@ -50,10 +50,35 @@ class Guards(Context):
         return bool(event.audio) and self.audio == "on" and not self.is_stale(event)
 
     def is_unheard(self, event: Event) -> bool:
-        """Something handed over was neither heard nor flushed."""
-        return self.heard < self.handed
+        """Something handed over was neither heard nor flushed, and it plays."""
+        return self.heard < self.handed and not self.is_paused
 
     is_draining = is_unheard
+
+    def is_undecided(self, event: Event) -> bool:
+        """Playout is paused with something unheard: an interruption awaits its decision."""
+        return self.is_paused and self.heard < self.handed
+
+    def is_queueable(self, event: AgentAudio) -> bool:
+        """Playout is paused, and the audio may wait behind what waits already."""
+        return self.is_paused and self.is_playable(event) and not self._is_newer(event) and self._fits(event)
+
+    def is_overflowing(self, event: AgentAudio) -> bool:
+        """Playout is paused, and the audio is more than may wait."""
+        return (
+            self.is_paused and self.is_playable(event) and not self._is_newer(event) and not self._fits(event)
+        )
+
+    def _is_newer(self, event: AgentAudio) -> bool:
+        return self.heard < self.handed and self.spoken_turn is not None and event.turn > self.spoken_turn
+
+    def _fits(self, event: AgentAudio) -> bool:
+        is_first = self.heard == self.handed
+        return is_first or self.paused_bytes + len(event.audio) <= self.options.pause_limit
+
+    def can_pause(self, event: Event) -> bool:
+        """There is an audio interface that can pause."""
+        return self.audio == "on" and self.options.can_pause
 
     def is_last_heard(self, event: Played) -> bool:
         """The report reaches the last thing that was handed over."""

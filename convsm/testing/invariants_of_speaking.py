@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from convsm.machine import Session
 from convsm.machine import effects as asked
 from convsm.machine import events as came
 from convsm.machine.events import Event
@@ -28,9 +29,43 @@ def highest(turn: int, other: int | None) -> int:
     return turn if other is None else max(turn, other)
 
 
-def is_cut_by_the_user(step: ObservedStep) -> bool:
-    """Tell whether the user silenced an agent that spoke."""
-    return isinstance(step.event, came.Interrupt) and step.before.state == "agent_speaking"
+def is_undecided(session: Session) -> bool:
+    """Tell whether something waits, unheard, for an interruption to be confirmed or dismissed."""
+    return session.is_paused and session.heard < session.handed
+
+
+def is_superseding(step: ObservedStep) -> bool:
+    """Tell whether audio of a later turn came while a turn was paused."""
+    event, session = step.event, step.before
+    return (
+        isinstance(event, came.AgentAudio)
+        and is_undecided(session)
+        and session.spoken_turn is not None
+        and event.turn > session.spoken_turn
+        and bool(event.audio)
+        and not session.is_stale(event)
+    )
+
+
+def is_overflowing(step: ObservedStep) -> bool:
+    """Tell whether more audio of a paused turn came than may wait."""
+    event, session = step.event, step.before
+    return (
+        isinstance(event, came.AgentAudio)
+        and is_undecided(session)
+        and not is_superseding(step)
+        and bool(event.audio)
+        and not session.is_stale(event)
+        and session.paused_bytes + len(event.audio) > session.options.pause_limit
+    )
+
+
+def is_cut_by_us(step: ObservedStep) -> bool:
+    """Tell whether the agent was silenced on this side: by the user, or for want of room."""
+    could_be_heard = step.before.state == "agent_speaking" or is_undecided(step.before)
+    return (isinstance(step.event, came.Interrupt) and could_be_heard and step.before.state in OPEN) or (
+        is_overflowing(step)
+    )
 
 
 @attrs.define
@@ -53,12 +88,14 @@ class AudioIsHandedOverInOrder(Invariant):
         plays = [effect for effect in step.effects if isinstance(effect, asked.Play)]
         flushes = sum(isinstance(effect, asked.Flush) for effect in step.effects)
         begins = sum(isinstance(effect, asked.BeginPlayout) for effect in step.effects)
-        if plays != self._due(event, source):
+        if plays != ([] if is_overflowing(step) else self._due(event, source)):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
             (isinstance(event, came.Interrupted) and source in OPEN)
-            or (isinstance(event, came.Interrupt) and source == "agent_speaking")
             or (isinstance(event, came.End) and source in LIVE)
+            or is_cut_by_us(step)
+            or is_superseding(step)
+            or self._gives_up_a_pause(step)
         )
         may = must or (source == "closing" and isinstance(event, CUTS_FAREWELL))
         if not must <= flushes <= may:
@@ -68,6 +105,10 @@ class AudioIsHandedOverInOrder(Invariant):
         if not must <= begins <= may:
             self.fail(step, "playout was begun without need, or was not")
         self._note(step)
+
+    def _gives_up_a_pause(self, step: ObservedStep) -> bool:
+        is_lost = isinstance(step.event, came.AudioFailed)
+        return step.before.is_paused and step.after.state not in OPEN and not is_lost
 
     def _due(self, event: Event, source: str) -> list[asked.Play]:
         if not isinstance(event, came.AgentAudio) or source not in OPEN or not self.has_audio:
@@ -80,8 +121,10 @@ class AudioIsHandedOverInOrder(Invariant):
         if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
             cut = step.event.fresh_from
             self.fresh_from = highest(cut, self.fresh_from)
-        elif is_cut_by_the_user(step) and self.turn is not None:
+        elif is_cut_by_us(step) and self.turn is not None:
             self.fresh_from = highest(self.turn + 1, self.fresh_from)
+        elif isinstance(step.event, came.AgentAudio) and is_superseding(step):
+            self.fresh_from = highest(step.event.turn, self.fresh_from)
         for effect in step.effects:
             if isinstance(effect, asked.Play):
                 self.handed, self.turn = effect.number, highest(effect.turn, self.turn)
@@ -221,11 +264,12 @@ class SpeakingIsAudible(Invariant):
 
     number = 8
     sentence = (
-        "The state is agent_speaking exactly while the session is open and something that was handed "
-        "over is still to be heard (text-only: while a response is streamed)."
+        "The state is agent_speaking exactly while the session is open, something that was handed over "
+        "is still to be heard, and playout is not paused (text-only: while a response is streamed)."
     )
     handed: int = 0
     heard: int = 0
+    is_paused: bool = False
     fresh_from: int | None = None
     is_streaming: bool = False
     turn: int | None = None
@@ -238,20 +282,23 @@ class SpeakingIsAudible(Invariant):
         if isinstance(event, came.Interrupted) and step.before.state in LIVE:
             self.fresh_from = highest(event.fresh_from, self.fresh_from)
             self.is_streaming = False
-        elif is_cut_by_the_user(step):
+        elif is_cut_by_us(step):
             if self.is_streaming and self.turn is not None:
                 self.fresh_from = highest(self.turn + 1, self.fresh_from)
             self.is_streaming = False
         if isinstance(event, came.Played) and event.through <= self.handed:
             self.heard = max(self.heard, event.through)
         elif isinstance(event, came.AudioFailed):
-            self.heard = self.handed
+            self.heard, self.is_paused = self.handed, False
         for effect in step.effects:
             if isinstance(effect, asked.Play):
                 self.handed = effect.number
             elif isinstance(effect, asked.Flush):
                 self.heard = self.handed
-        is_audible = step.after.state in OPEN and (self.is_streaming or self.heard < self.handed)
+            elif isinstance(effect, asked.PauseAudio | asked.ResumeAudio):
+                self.is_paused = isinstance(effect, asked.PauseAudio)
+        plays = self.heard < self.handed and not self.is_paused
+        is_audible = step.after.state in OPEN and (self.is_streaming or plays)
         if is_audible != (step.after.state == "agent_speaking"):
             self.fail(step, "the agent is audible" if is_audible else "nothing is audible")
 
@@ -269,22 +316,55 @@ class SpeakingIsAudible(Invariant):
 
 @attrs.define
 class InterruptionIsDecided(Invariant):
-    """Every interruption is confirmed at once, for nothing in the alphabet pauses playout yet."""
+    """A tentative interruption pauses, and ends in one of three ways; any other is confirmed at once."""
 
     number = 11
     sentence = (
         "An interruption is resumed, confirmed or heard out, and only one of these; one that pauses "
-        "nothing is confirmed as it begins. The server is told of the user's own, and of no other."
+        "nothing is confirmed as it begins. The server is told of those of this side, and of no other."
     )
+    is_paused: bool = False
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
         told = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
-        if sum(isinstance(message, asked.Interruption) for message in told) != is_cut_by_the_user(step):
+        if sum(isinstance(message, asked.Interruption) for message in told) != is_cut_by_us(step):
             self.fail(step, "the server was told without need, or was not")
-        if step.after.state != "interrupted" or step.before.state == "interrupted":
+        self._follow_pause(step)
+        if step.after.state == "interrupted" and step.before.state != "interrupted":
+            self._check_entry(step)
+        if is_undecided(step.before) and not is_undecided(step.after):
+            self._check_decision(step)
+
+    def _follow_pause(self, step: ObservedStep) -> None:
+        if isinstance(step.event, came.AudioFailed):
+            self.is_paused = False
+        for effect in step.effects:
+            if isinstance(effect, asked.PauseAudio | asked.ResumeAudio):
+                if self.is_paused == isinstance(effect, asked.PauseAudio):
+                    self.fail(step, "playout was paused twice, or resumed twice")
+                self.is_paused = not self.is_paused
+        if self.is_paused and step.after.state not in LIVE:
+            self.fail(step, "the session ends and playout is still paused")
+
+    def _check_entry(self, step: ObservedStep) -> None:
+        if isinstance(step.event, came.InterruptionSuspected):
+            if asked.PauseAudio() not in step.effects or asked.Flush() in step.effects:
+                self.fail(step, "what may have to be resumed was flushed, or is not paused")
             return
         if not isinstance(step.event, came.Interrupted | came.Interrupt):
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")
+
+    def _check_decision(self, step: ObservedStep) -> None:
+        is_resumed = (
+            isinstance(step.event, came.InterruptionDismissed) and step.after.state == "agent_speaking"
+        )
+        is_heard_out = isinstance(step.event, came.Played) and step.after.heard == step.after.handed
+        is_confirmed = asked.Flush() in step.effects or isinstance(step.event, came.AudioFailed)
+        if is_resumed + is_heard_out + is_confirmed != 1:
+            self.fail(step, "it ended in no way, or in two")
+        goes_on = asked.ResumeAudio() in step.effects or isinstance(step.event, came.AudioFailed)
+        if not goes_on:
+            self.fail(step, "it ended and playout is still paused")

@@ -48,6 +48,8 @@ def session_options(text_only: bool | None = None) -> strategies.SearchStrategy[
         needs_audio=strategies.booleans(),
         hold_limit=strategies.integers(0, 3),
         approval_limit=strategies.integers(0, 3),
+        can_pause=strategies.booleans(),
+        pause_limit=strategies.integers(0, 4),
     )
 
 
@@ -128,6 +130,8 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "AgentHungUp": {},
     "AudioStarted": {},
     "AudioStopped": {},
+    "InterruptionSuspected": {},
+    "InterruptionDismissed": {},
     "Send": {"message": strategies.none() | _texts},
     "AnswerCall": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
     "DecideApproval": {"call_id": _call_ids, "is_approved": strategies.booleans()},

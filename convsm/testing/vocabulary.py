@@ -18,6 +18,8 @@ from convsm.machine.events import (
     Informed,
     Interrupt,
     Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Malformed,
     Pinged,
     Send,
@@ -39,6 +41,8 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
         Start(),
         Send("text"),
         Interrupt(),
+        InterruptionSuspected(),
+        InterruptionDismissed(),
         End(),
         SessionReady("conversation_1"),
         Pinged(7),
@@ -53,7 +57,7 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
 def sayings(
     kind: type[E], fresh_from: int, call_ids: Sequence[str], approval_ids: Sequence[str] = ()
 ) -> Sequence[E]:
-    """Return the commands or server messages of one class.
+    """Return the commands, server messages or local evidence of one class.
 
     Args:
         kind: The class; not one of a socket's own, a device's, a tool's or a timer's.

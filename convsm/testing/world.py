@@ -61,10 +61,11 @@ class World:
     (``note``). The contract, adapter by adapter:
 
     * OpenSocket is answered by ConnectionFailed, or by SocketOpened and later one SocketClosed, also
-      after CloseSocket and DropSocket. Frames come only in between.
+      after CloseSocket and DropSocket. Frames come only in between, and so does evidence of an interruption.
     * StartAudio is answered by AudioStarted or AudioFailed, StopAudio by AudioStopped, which may
       overtake an answer to StartAudio. A fault may come at any time in between.
     * Played reports never go back and never beyond what was handed over; a flush does not recall them.
+    * A pause takes hold later: what was handed over before it may still be heard, and the piece behind it.
     * A tool completes at most once, perhaps after it was cancelled or released.
     * An approval handler decides at most once, perhaps after its question was withdrawn.
     * A timer fires at most once, and when it is cancelled or replaced perhaps all the same.
@@ -84,6 +85,7 @@ class World:
         has_microphone: Whether the microphone ever ran; its last pieces may be late.
         handed: Number of the last Play.
         reported: Number of the last Played.
+        paused_at: Number of the last Play before playout was paused; None while it plays.
         fresh_from: Highest ``fresh_from`` that the server sent, or was told by an Interruption.
         timers: Armed timers: name and token.
         late_timers: Timers cancelled or replaced that may still fire.
@@ -104,6 +106,7 @@ class World:
     has_microphone: bool = False
     handed: int = 0
     reported: int = 0
+    paused_at: int | None = None
     fresh_from: int = 1
     timers: frozenset[tuple[str, int]] = frozenset()
     late_timers: frozenset[tuple[str, int]] = frozenset()
@@ -236,7 +239,8 @@ class World:
     def _offer_played(self) -> Sequence[Event]:
         # A report may repeat the former one: nothing new was heard meanwhile.
         first = max(self.reported, self.handed - _REPORTS_BEHIND, 1)
-        return [Played(number) for number in range(first, self.handed + 1)]
+        last = self.handed if self.paused_at is None else min(self.handed, self.paused_at + 1)
+        return [Played(number) for number in range(first, last + 1)]
 
     def _offer_completed(self) -> Sequence[Event]:
         return [
@@ -318,6 +322,12 @@ class World:
     def _play(self, effect: effects.Play) -> None:
         self.handed = effect.number
 
+    def _pause(self, effect: Effect) -> None:
+        self.paused_at = self.handed
+
+    def _resume(self, effect: Effect) -> None:
+        self.paused_at = None
+
     def _run_tool(self, effect: effects.RunTool) -> None:
         self.tools |= {effect.call_id}
 
@@ -372,6 +382,8 @@ _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
     effects.StartAudio: World._start_audio,
     effects.StopAudio: World._stop_audio,
     effects.Play: World._play,
+    effects.PauseAudio: World._pause,
+    effects.ResumeAudio: World._resume,
     effects.RunTool: World._run_tool,
     effects.AskApproval: World._ask_approval,
     effects.SetTimer: World._set_timer,

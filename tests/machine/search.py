@@ -48,7 +48,8 @@ class Node:
         for kind in EVENTS.values():
             for event in self.world.offer(kind):
                 if isinstance(event, AgentAudio):
-                    if event.audio and session.handed - session.heard >= plays:
+                    may_grow = not session.is_paused or session.is_queueable(event)
+                    if event.audio and session.handed - session.heard >= plays and may_grow:
                         continue
                 elif isinstance(event, TextPart):
                     if event.turn is not None and not session.options.text_only:
@@ -87,6 +88,7 @@ class Node:
             session.socket,
             session.audio,
             (session.handed > 0, session.handed - session.heard),
+            self._pause(),
             len(session.held),
             frozenset(session.timers),
             session.ending and session.ending.reason,
@@ -107,6 +109,14 @@ class Node:
             self._calls(),
             self._approvals(),
         )
+
+    def _pause(self) -> Hashable:
+        session, world = self.session, self.world
+        if not session.is_paused:
+            return world.paused_at
+        spoken = None if session.spoken_turn is None else session.spoken_turn - world.fresh_from
+        paused_at = world.paused_at and max(world.paused_at - session.heard, -1)
+        return (session.paused_bytes, spoken, paused_at)
 
     def _response(self) -> Hashable:
         session = self.session

@@ -39,6 +39,8 @@ def walk(
         needs_audio=random.random() < 0.5,
         hold_limit=random.randrange(4),
         approval_limit=random.randrange(4),
+        can_pause=random.random() < 0.8,
+        pause_limit=random.randrange(6),
     )
     session, world = Session(options), World(is_prompt=is_prompt)
     for _ in range(length):

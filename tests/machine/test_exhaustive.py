@@ -39,7 +39,14 @@ def search(name: str) -> Search:
     """Search a configuration once; every invariant is checked on every edge."""
     text_only, needs_audio, is_prompt, calls, plays = CONFIGURATIONS[name]
     return Search.of(
-        SessionOptions(text_only=text_only, needs_audio=needs_audio, hold_limit=1, approval_limit=1),
+        SessionOptions(
+            text_only=text_only,
+            needs_audio=needs_audio,
+            hold_limit=1,
+            approval_limit=1,
+            can_pause="approvals" not in name,
+            pause_limit=2,
+        ),
         World(
             is_prompt=is_prompt,
             call_ids=("call_1", "call_2")[:calls],

@@ -35,6 +35,8 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "spoken_turn": None,
         "handed": 0,
         "heard": 0,
+        "is_paused": False,
+        "paused_bytes": 0,
         "response_open": False,
         "response_turn": None,
         "calls": {},
@@ -53,6 +55,7 @@ def test_the_defaults_are_those_that_users_are_told():
     assert attrs.asdict(SessionOptions()) == {
         "text_only": False,
         "needs_audio": True,
+        "can_pause": True,
         "ready_seconds": 20.0,
         "settle_seconds": 2.0,
         "hang_up_seconds": 5.0,
@@ -60,6 +63,7 @@ def test_the_defaults_are_those_that_users_are_told():
         "drain_seconds": 10.0,
         "hold_limit": 64,
         "approval_limit": 64,
+        "pause_limit": 16 * 1024 * 1024,
     }
 
 

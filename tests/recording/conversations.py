@@ -29,6 +29,8 @@ from convsm.machine.events import (
     Informed,
     Interrupt,
     Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Malformed,
     Pinged,
     Played,
@@ -147,6 +149,8 @@ any_event = st.one_of(
     st.builds(AudioStopped),
     st.builds(AudioFailed, st.just("unplugged")),
     st.builds(Played, st.integers(0, 4)),
+    st.builds(InterruptionSuspected),
+    st.builds(InterruptionDismissed),
     st.builds(UserAudio, st.binary(max_size=4)),
     st.builds(ToolCompleted, call_ids, st.text(max_size=5)),
     st.builds(

@@ -241,3 +241,49 @@ def test_a_handler_released_without_an_answer_by_hand_is_found():
     fails(ToolsAreAnsweredOnce, taken, without(taken[-1], effects.ReleaseTool), detail)
     taken = steps(*START, CALL, events.ToolCompleted("call_1", "rain"))
     fails(ToolsAreAnsweredOnce, taken, with_(taken[-1], effects.ReleaseTool("call_1")), detail)
+
+
+# 11, tentative
+
+PAUSE = (*SPEAK, events.InterruptionSuspected())
+
+
+def test_tentative_interruptions_break_nothing():
+    more = events.AgentAudio(AUDIO, 1)
+    for decision in (
+        (events.InterruptionDismissed(), events.Played(1)),
+        (events.Played(1),),
+        (events.Interrupt(),),
+        (events.Interrupted(2, 2),),
+        (more, more, more),
+        (events.AgentAudio(AUDIO, 2),),
+        (events.SocketClosed(1000),),
+        (events.End(),),
+    ):
+        check_all(steps(*PAUSE, *decision, pause_limit=len(AUDIO)))
+        check_all(steps(*START, events.InterruptionSuspected(), more, *decision, pause_limit=len(AUDIO)))
+    check_all(steps(*PAUSE, events.AudioFailed("unplugged"), needs_audio=False))
+
+
+def test_a_tentative_interruption_that_flushes_or_does_not_pause_is_found():
+    taken = steps(*PAUSE)
+    detail = "what may have to be resumed was flushed, or is not paused"
+    fails(InterruptionIsDecided, taken, with_(taken[-1], effects.Flush()), detail)
+    fails(InterruptionIsDecided, taken, without(taken[-1], effects.PauseAudio), detail)
+
+
+def test_a_pause_without_end_and_a_second_one_are_found():
+    taken = steps(*PAUSE, events.InterruptionDismissed())
+    detail = "it ended and playout is still paused"
+    fails(InterruptionIsDecided, taken, without(taken[-1], effects.ResumeAudio), detail)
+    detail = "playout was paused twice, or resumed twice"
+    fails(InterruptionIsDecided, taken, with_(taken[-1], effects.ResumeAudio()), detail)
+    taken = steps(*PAUSE, events.End())
+    detail = "the session ends and playout is still paused"
+    fails(InterruptionIsDecided, taken, without(taken[-1], effects.ResumeAudio), detail)
+
+
+def test_an_interruption_that_ends_in_two_ways_is_found():
+    taken = steps(*PAUSE, events.InterruptionDismissed())
+    detail = "it ended in no way, or in two"
+    fails(InterruptionIsDecided, taken, with_(taken[-1], effects.Flush()), detail)
