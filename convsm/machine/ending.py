@@ -6,18 +6,16 @@ import attrs
 
 from convsm.machine import effects
 from convsm.machine.effects import AnnounceEnd
-from convsm.machine.events import AudioFailed, ConnectionFailed, Event, SocketClosed, TimerFired
+from convsm.machine.emitting import Emitting
+from convsm.machine.events import AudioFailed, ConnectionFailed, Event, SocketClosed
 from convsm.machine.guards import APPROVAL_TIMER, Guards
 
 __all__ = ["Ending"]
 
 
 @attrs.define
-class Ending(Guards):
+class Ending(Guards, Emitting):
     """What rows ask for when a session ends or a timer is concerned."""
-
-    def _emit(self, effect: effects.Effect) -> None:
-        self._effects.append(effect)
 
     # Ending
 
@@ -138,19 +136,6 @@ class Ending(Guards):
             self._emit(self.ending)
 
     # Timers
-
-    def _arm(self, name: str, seconds: float) -> None:
-        self.last_token += 1
-        self.timers[name] = self.last_token
-        self._emit(effects.SetTimer(name, seconds, self.last_token))
-
-    def _cancel(self, name: str) -> None:
-        if self.timers.pop(name, None) is not None:
-            self._emit(effects.CancelTimer(name))
-
-    def take_timer(self, event: TimerFired) -> None:
-        """Remember that the timer is no longer armed."""
-        del self.timers[event.name]
 
     def arm_ready_timer(self, event: Event) -> None:
         """Limit the wait for the server's acceptance."""
