@@ -174,7 +174,8 @@ def test_only_one_module_knows_the_interpreter():
 
 
 def test_core_codecs_and_reducers_touch_neither_threads_nor_clocks_nor_the_world():
-    pure = [found for found in ALL if layer_of(found.importer) in ("machine", "protocols", "observation")]
+    layers = ("machine", "protocols", "turns", "observation")
+    pure = [found for found in ALL if layer_of(found.importer) in layers]
     assert [str(found) for found in pure if found.module.split(".")[0] in WORLD | set(ADAPTERS)] == []
 
 

@@ -1,0 +1,106 @@
+"""What is known about the user and their turn beside the state: data for guards and emitters."""
+
+from __future__ import annotations
+
+import attrs
+
+from convsm.machine import Session
+from convsm.machine.effects import Effect
+from convsm.turns.detection import OverlapClassifier
+from convsm.turns.endpointing import DelayEstimate
+from convsm.turns.events import CommitUserTurn
+from convsm.turns.options import TurnHandling
+from convsm.turns.server import TurnServer
+from convsm.turns.table import INITIAL
+
+__all__ = ["TurnContext"]
+
+
+@attrs.define
+class TurnContext:
+    """The data of one user's turns. Times are those of the events' clock.
+
+    Attributes:
+        session: The conversation; read, never written or driven.
+        handling: The settings.
+        server: What the server can do.
+        classifier: Tells backchannels from interruptions; None takes every word for an interruption.
+        state: Name of the current state; only the table's interpreter writes it.
+        delays: The delays in force.
+        turn: Number of the turn that is open, or will be; from 1.
+        words: Final transcripts of the open turn.
+        interim: What follows them and is not final.
+        overlap_from: How many final transcripts there were when the present overlap began.
+        began: When the present speech began.
+        last_spoke: When the user was last heard; the anchor of every delay of the turn.
+        has_voice: Whether speech has begun and not ended.
+        quiet_since: When the present pause in it began; None while there is voice.
+        voiced_for: Seconds of voice in it before its last pause.
+        voiced_since: When its voice began after that.
+        is_serious: Whether it is long enough to be meant as an interruption.
+        hears_locally: Whether a detector on this side was ever heard of.
+        server_hears: Whether the server heard speech begin and not end.
+        holds_turn: Whether the turn is held by hand.
+        has_muted: Whether the user does not want to be heard.
+        pre_roll: The latest sound of the microphone while its gate is closed.
+        prediction_id: Number of the last question to the detector.
+        prediction: Its answer; None if it is open, or void.
+        is_pending: Whether an interruption waits for a decision about the turn to be dismissed.
+        agent_began: When the agent was last heard to begin.
+        has_warmed_up: Whether the one warm-up of the session has begun.
+        commit: The commit by hand that is not answered.
+        skips_reply: Whether no reply is wanted for the turn committed last.
+        owed_turn: A turn that is over and may still have words coming; None if none has.
+        silent_speech: Seconds of speech in the open turn that no words came of.
+        silent_speech_began: When that began.
+        limit_began: When the user began, since the agent was last heard.
+        limit_words: All final words since then.
+        has_exceeded: Whether that was reported.
+        timers: Armed timers: name and token.
+        last_token: Token of the timer armed last.
+    """
+
+    session: Session
+    handling: TurnHandling = attrs.field(factory=TurnHandling)
+    server: TurnServer = attrs.field(factory=TurnServer)
+    classifier: OverlapClassifier | None = None
+    state: str = INITIAL
+    delays: DelayEstimate = attrs.field(
+        default=attrs.Factory(lambda self: DelayEstimate(self.handling.endpointing), takes_self=True)
+    )
+    turn: int = 1
+    words: list[str] = attrs.field(factory=list)
+    interim: str = ""
+    overlap_from: int = 0
+    began: float | None = None
+    last_spoke: float | None = None
+    has_voice: bool = False
+    quiet_since: float | None = None
+    voiced_for: float = 0.0
+    voiced_since: float = 0.0
+    is_serious: bool = False
+    hears_locally: bool = False
+    server_hears: bool = False
+    holds_turn: bool = False
+    has_muted: bool = False
+    pre_roll: bytes = b""
+    prediction_id: int = 0
+    prediction: float | None = None
+    is_pending: bool = False
+    agent_began: float | None = None
+    has_warmed_up: bool = False
+    commit: CommitUserTurn | None = None
+    skips_reply: bool = False
+    owed_turn: int | None = None
+    silent_speech: float = 0.0
+    silent_speech_began: float | None = None
+    limit_began: float | None = None
+    limit_words: list[str] = attrs.field(factory=list)
+    has_exceeded: bool = False
+    timers: dict[str, int] = attrs.field(factory=dict)
+    last_token: int = 0
+    _effects: list[Effect] = attrs.field(factory=list, init=False, repr=False, eq=False)
+
+    def transcript(self) -> str:
+        """Return the final words of the open turn."""
+        return " ".join(self.words)

@@ -1,0 +1,348 @@
+"""The emitters that the rows of user and turn name: speech, words, interruptions, presence."""
+
+from __future__ import annotations
+
+import attrs
+
+from convsm.machine.base import Event
+from convsm.machine.events import (
+    Interrupt,
+    InterruptionDismissed,
+    InterruptionSuspected,
+    UserTranscript,
+)
+from convsm.turns import reports
+from convsm.turns.detection import Overlap, count_words
+from convsm.turns.effects import Report, ResolveCommit
+from convsm.turns.ending import TurnEnding
+from convsm.turns.events import (
+    AgentChanged,
+    InterimTranscript,
+    OverlapJudged,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    TurnHandlingChanged,
+)
+
+__all__ = ["TurnEmitters"]
+
+# How long an interruption may wait for a decision about the turn before it is dismissed.
+DECISION_SECONDS = 5.0
+# Silence after which the user's words are of another overlap, where no timeout says so.
+OVERLAP_SECONDS = 2.0
+
+
+@attrs.define
+class TurnEmitters(TurnEnding):
+    """Everything a row can ask for. Each emitter gets the event that is being handled."""
+
+    def _tell(self, fact: reports.Fact) -> None:
+        self._emit(Report(fact))
+
+    # The conversation
+
+    def note_agent(self, event: AgentChanged) -> None:
+        """Remember when the agent began and ended to be heard."""
+        if self.is_agent_starting(event):
+            self.agent_began = event.at
+            self.overlap_from = len(self.words)
+            self.delays = self.delays.agent_started(event.at)
+            if self.server.transcribes_open_turns:
+                # It replies, so it has heard the words; whatever comes now is of another turn.
+                self.owed_turn = None
+        elif event.source == "agent_speaking" != event.target:
+            self.delays = self.delays.agent_ended(event.at)
+
+    def settle_suspicion(self, event: AgentChanged) -> None:
+        """Stop waiting for a decision that has been made."""
+        if event.was_undecided and not event.is_undecided:
+            self._cancel("dismissal")
+            self._cancel("decision")
+            self.is_pending = False
+
+    def reset_turn_limit(self, event: AgentChanged) -> None:
+        """Count what the user says anew, once the agent is heard."""
+        if self.is_agent_starting(event):
+            self._clear_limit()
+
+    def arm_warmup_timer(self, event: AgentChanged) -> None:
+        """Leave echo cancellation its time, once a session."""
+        seconds = self.handling.aec_warmup_duration
+        if self.is_agent_starting(event) and not self.has_warmed_up and not self.session.options.text_only:
+            self.has_warmed_up = True
+            if seconds:
+                self._arm("aec_warmup", seconds)
+
+    def abandon_turn(self, event: Event) -> None:
+        """Give up all that waits for anything."""
+        for name in tuple(self.timers):
+            self._cancel(name)
+        if self.commit is not None:
+            self._emit(ResolveCommit(self.commit.commit_id, self.transcript()))
+            self.commit = None
+        self._clear_words(event)
+        self.has_voice = self.holds_turn = self.is_pending = self.server_hears = False
+        self.quiet_since = self.owed_turn = None
+        self.pre_roll = b""
+        self._clear_limit()
+
+    # Speech
+
+    def note_server_speech(self, event: Event) -> None:
+        """Remember that the server hears speech."""
+        self.server_hears = True
+
+    def note_server_silence(self, event: Event) -> None:
+        """Remember that the server hears speech no longer."""
+        self.server_hears = False
+
+    def note_speech(self, event: SpeechStarted) -> None:
+        """Remember when speech began."""
+        if event.source == "local":
+            self.hears_locally = True
+        is_overlapping = self.session.state == "agent_speaking" or self.session.is_undecided(event)
+        timeout = self.handling.interruption.false_interruption_timeout
+        gap = OVERLAP_SECONDS if timeout is None else timeout
+        # Interjections that lie so far apart do not add up to an interruption.
+        if self.last_spoke is None or event.began - self.last_spoke > gap:
+            self.overlap_from = len(self.words)
+        self.has_voice, self.began, self.last_spoke = True, event.began, event.at
+        self.quiet_since, self.voiced_for, self.voiced_since = None, 0.0, event.began
+        self.is_serious = False
+        self.delays = self.delays.user_started(event.began, is_overlapping)
+
+    def note_pause(self, event: SpeechPaused) -> None:
+        """Remember when voice paused."""
+        if self.quiet_since is None:
+            self.voiced_for += max(0.0, event.began - self.voiced_since)
+            self.quiet_since = self.last_spoke = event.began
+
+    def note_resumption(self, event: SpeechResumed) -> None:
+        """Remember when voice came back."""
+        if self.quiet_since is not None:
+            self.quiet_since, self.voiced_since, self.last_spoke = None, event.began, event.at
+
+    def note_silence(self, event: SpeechEnded) -> None:
+        """Remember when speech ended."""
+        if not self.has_voice:
+            return
+        began = self.began if self.began is not None else event.ended
+        if self.silent_speech_began is None:
+            self.silent_speech_began = began
+        self.silent_speech += max(0.0, event.ended - began)
+        self.has_voice, self.last_spoke = False, event.ended
+        self._cancel("inquiry")
+        self.delays = self.delays.user_ended(event.ended, self._is_backchannel())
+
+    def _is_backchannel(self) -> bool:
+        # Nothing of what was said in this overlap counted as words.
+        is_speaking = self.session.state == "agent_speaking"
+        return is_speaking and self.classifier is not None and len(self.words) == self.overlap_from
+
+    def mute(self, event: Event) -> None:
+        """Let nobody hear the user."""
+        self.has_muted = True
+        self.pre_roll = b""
+
+    def unmute(self, event: Event) -> None:
+        """Let the user be heard again."""
+        self.has_muted = False
+
+    def end_speech(self, event: Event) -> None:
+        """End speech that nobody hears any more."""
+        if self.has_voice:
+            self._post(SpeechEnded(event.at, "local" if self.hears_locally else "server"))
+
+    # Words
+
+    def add_words(self, event: UserTranscript) -> None:
+        """Take final words for the open turn's."""
+        self.words.append(event.text.strip())
+        self.limit_words.append(event.text.strip())
+        self.interim = ""
+        self._forget_silent_speech()
+        if not self.hears_locally and not self.has_voice:
+            # Where nothing hears speech, words tell when it ended.
+            self.last_spoke = event.at
+        if self.limit_began is None:
+            self.limit_began = event.at
+
+    def drop_words(self, event: Event) -> None:
+        """Forget what the user said in this overlap."""
+        kept = self.overlap_from
+        dropped = len(self.words) - kept
+        del self.words[kept:]
+        del self.limit_words[len(self.limit_words) - dropped :]
+        self.interim = ""
+
+    def note_interim(self, event: InterimTranscript) -> None:
+        """Keep words that are not final."""
+        self.interim = event.text.strip()
+
+    def judge_overlap(self, event: UserTranscript | InterimTranscript) -> None:
+        """Have the words of this overlap judged."""
+        is_final = isinstance(event, UserTranscript)
+        text = " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
+        if not count_words(text):
+            return
+        verdict = "interruption"
+        if self.classifier is not None and self.handling.interruption.mode != "vad":
+            duration = max(0.0, event.at - self.began) if self.began is not None else 0.0
+            verdict = self.classifier.classify(Overlap(text, is_final, duration))
+            if verdict == "unknown" and is_final:
+                verdict = "interruption"
+        self._post(OverlapJudged(verdict, text))  # type: ignore[arg-type]
+
+    def report_overlap(self, event: OverlapJudged) -> None:
+        """Tell how the overlap was judged."""
+        since = self.began if self.began is not None else event.at
+        fact = reports.OverlappingSpeech(event.verdict, event.text, occurred_at=since, known_at=event.at)
+        self._tell(fact)
+
+    # Interruptions
+
+    def arm_interruption_timer(self, event: SpeechStarted | SpeechResumed) -> None:
+        """Wait until speech is long enough to be meant."""
+        if self.handling.interruption.enabled and not self.is_serious:
+            spoken = self.voiced_for + event.at - self.voiced_since
+            self._arm("interruption", max(0.0, self.handling.interruption.min_duration - spoken))
+
+    def cancel_interruption_timer(self, event: Event) -> None:
+        """Speech paused or ended."""
+        self._cancel("interruption")
+
+    def note_serious(self, event: Event) -> None:
+        """Remember that speech is long enough to be meant."""
+        self.is_serious = True
+
+    def suspect_interruption(self, event: Event) -> None:
+        """Pause the agent."""
+        self._post(InterruptionSuspected())
+        self._report_interruption(event, is_tentative=True)
+
+    def hold_agent(self, event: Event) -> None:
+        """Pause before the first sample."""
+        self._post(InterruptionSuspected())
+
+    def _report_interruption(self, event: Event, is_tentative: bool) -> None:
+        since = self.began if self.began is not None else event.at
+        fact = reports.UserInterruptionDetected(is_tentative, occurred_at=since, known_at=event.at)
+        self._tell(fact)
+
+    def confirm_interruption(self, event: Event) -> None:
+        """Cut the agent off, if it is heard or may go on."""
+        if self.session.is_undecided(event):
+            self._post(Interrupt())
+        elif self.session.state == "agent_speaking":
+            self._post(Interrupt())
+            self._report_interruption(event, is_tentative=False)
+
+    def dismiss_interruption(self, event: Event) -> None:
+        """Let an agent that was paused go on."""
+        self._cancel("dismissal")
+        self._cancel("decision")
+        self.is_pending = False
+        if self.session.is_paused:
+            self._post(InterruptionDismissed())
+        if self.session.is_undecided(event):
+            fact = reports.AgentFalseInterruption(True, occurred_at=event.at, known_at=event.at)
+            self._tell(fact)
+
+    def lift_brief_hold(self, event: Event) -> None:
+        """Let an agent that was held back begin, if it was for a noise only."""
+        if not self.is_serious:
+            self.dismiss_interruption(event)
+
+    def lift_pending(self, event: Event) -> None:
+        """Let the agent go on, if only the turn kept it from that."""
+        if self.is_pending:
+            self.dismiss_interruption(event)
+
+    def arm_dismissal_timer(self, event: Event) -> None:
+        """Wait for words, or for the end of an interruption that was none."""
+        timeout = self.handling.interruption.false_interruption_timeout
+        if self.session.is_undecided(event) and self.is_serious:
+            # Without a timeout nothing pauses; what was paused under other settings goes on.
+            self._arm("dismissal", timeout or 0.0)
+
+    def note_pending(self, event: Event) -> None:
+        """Remember that the interruption waits for a decision."""
+        self.is_pending = True
+
+    def arm_decision_timer(self, event: Event) -> None:
+        """Limit the wait for a decision."""
+        self._arm("decision", DECISION_SECONDS)
+
+    # Limits and presence
+
+    def open_turn_limit(self, event: SpeechStarted) -> None:
+        """Count from here how long the user speaks, if nothing is counted yet."""
+        seconds = self.handling.user_turn_limit.max_duration
+        if self.limit_began is None:
+            self.limit_began = event.began
+            if seconds is not None:
+                self._arm("turn_limit", max(0.0, event.began + seconds - event.at))
+
+    def report_many_words(self, event: Event) -> None:
+        """Tell once that the user has said too many words."""
+        limit = self.handling.user_turn_limit.max_words
+        if limit is not None and count_words(" ".join(self.limit_words)) >= limit:
+            self.report_long_turn(event)
+
+    def report_long_turn(self, event: Event) -> None:
+        """Tell once that the user's turn has become too long."""
+        if self.has_exceeded:
+            return
+        self.has_exceeded = True
+        said = " ".join(self.limit_words)
+        since = self.limit_began if self.limit_began is not None else event.at
+        self._tell(
+            reports.UserTurnExceeded(
+                self.transcript(),
+                said,
+                count_words(said),
+                event.at - since,
+                occurred_at=event.at,
+                known_at=event.at,
+            )
+        )
+
+    def arm_transcription_timer(self, event: SpeechEnded) -> None:
+        """Wait for words, if that is wanted."""
+        timeout = self.handling.transcription_timeout
+        if timeout is not None and self.server.user_transcripts and self.silent_speech_began is not None:
+            self._arm("transcription", max(0.0, event.ended + timeout - event.at))
+
+    def report_untranscribed(self, event: Event) -> None:
+        """Tell that no words came of speech."""
+        since = self.silent_speech_began if self.silent_speech_began is not None else event.at
+        fact = reports.UserTranscriptionTimeout(
+            self.silent_speech, since, occurred_at=event.at, known_at=event.at
+        )
+        self._tell(fact)
+
+    def arm_away_timer(self, event: Event) -> None:
+        """Wait for somebody to say something, if nobody does and no tool runs."""
+        timeout = self.handling.user_away_timeout
+        if timeout is not None and self._is_idle(event):
+            self._arm("away", timeout)
+
+    def _is_idle(self, event: Event) -> bool:
+        state = event.target if isinstance(event, AgentChanged) else self.session.state
+        return state == "listening" and not self.session.calls and not self.session.is_undecided(event)
+
+    def rearm_away_timer(self, event: Event) -> None:
+        """Wait anew, for somebody did something."""
+        self._cancel("away")
+        self.arm_away_timer(event)
+
+    def cancel_away_timer(self, event: Event) -> None:
+        """The user said something, or is away."""
+        self._cancel("away")
+
+    def take_handling(self, event: TurnHandlingChanged) -> None:
+        """Take the new settings."""
+        self.handling = event.handling
+        self.delays = self.delays.updated(event.handling.endpointing)

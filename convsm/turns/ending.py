@@ -1,0 +1,278 @@
+"""The emitters about the end of a turn: delays, predictions, commits."""
+
+from __future__ import annotations
+
+import attrs
+
+from convsm.machine import effects as machine
+from convsm.machine.base import Event
+from convsm.machine.emitting import Emitting
+from convsm.machine.events import Send, UserAudio, UserTranscript
+from convsm.turns import reports
+from convsm.turns.effects import CancelCommit, CompleteTurn, Post, PredictTurn, Report, ResolveCommit
+from convsm.turns.events import CommitUserTurn, SpeechPaused, TurnPredicted
+from convsm.turns.guards import TurnGuards
+from convsm.turns.sound import bytes_per_second, silence
+
+__all__ = ["TurnEnding"]
+
+# How long a detector has for its answer, and how long a pause is before one that listens is asked.
+PREDICTION_SECONDS = 1.0
+INQUIRY_SECONDS = 0.2
+# A reply that has not begun by then frees the user, where no time for being away is set.
+REPLY_SECONDS = 15.0
+# A commit's silence goes out in pieces of this length.
+FLUSH_SECONDS = 0.2
+
+
+@attrs.define
+class TurnEnding(TurnGuards, Emitting):
+    """What rows ask for when a turn may be over, or is."""
+
+    def _post(self, event: Event) -> None:
+        self._emit(Post(event))
+
+    # Waiting for the end
+
+    def await_end_of_turn(self, event: Event) -> None:
+        """Wait for the user to go on, or ask the detector how long to wait."""
+        detector = self.handling.detector
+        if detector is None:
+            self._arm_endpointing(event, self.delays.min_delay)
+        elif detector.is_streaming and self.prediction is not None:
+            is_unlikely = self.prediction < detector.unlikely_threshold
+            self._arm_endpointing(event, self.delays.max_delay if is_unlikely else self.delays.min_delay)
+        elif not (detector.is_streaming and "prediction" in self.timers):
+            self.ask_detector(event)
+
+    def _arm_endpointing(self, event: Event, delay: float) -> None:
+        since = event.at if self.last_spoke is None else self.last_spoke
+        self._cancel("prediction")
+        self._arm("endpointing", max(0.0, since + delay - event.at))
+
+    def arm_short_delay(self, event: Event) -> None:
+        """Wait for the short delay, from the last speech on."""
+        self._arm_endpointing(event, self.delays.min_delay)
+
+    def arm_long_delay(self, event: Event) -> None:
+        """Wait for the long delay, from the last speech on."""
+        self._arm_endpointing(event, self.delays.max_delay)
+
+    def ask_detector(self, event: Event) -> None:
+        """Ask the detector whether the turn is over, for a limited time."""
+        self._cancel("endpointing")
+        self.prediction_id, self.prediction = self.prediction_id + 1, None
+        self._arm("prediction", PREDICTION_SECONDS)
+        self._emit(PredictTurn(self.prediction_id, self.transcript()))
+
+    def arm_inquiry_timer(self, event: SpeechPaused) -> None:
+        """Ask a detector that listens, once the pause is long enough."""
+        detector = self.handling.detector
+        if detector is not None and detector.is_streaming:
+            self._arm("inquiry", max(0.0, event.began + INQUIRY_SECONDS - event.at))
+
+    def take_prediction(self, event: TurnPredicted) -> None:
+        """Remember the detector's answer."""
+        self.prediction = event.probability
+        self._cancel("prediction")
+
+    def drop_prediction(self, event: Event) -> None:
+        """Forget what the detector was asked: the user goes on."""
+        self.prediction = None
+        self._cancel("inquiry")
+        self._cancel("prediction")
+
+    def cancel_endpointing_timers(self, event: Event) -> None:
+        """Whether the turn is over is known."""
+        self._cancel("endpointing")
+        self._cancel("prediction")
+
+    def cancel_end_timers(self, event: Event) -> None:
+        """The user goes on: what only silence decides is open again."""
+        self.drop_prediction(event)
+        for name in ("endpointing", "transcription", "dismissal", "decision"):
+            self._cancel(name)
+        self.is_pending = False
+
+    # The turn is over
+
+    def _end_turn(self) -> str:
+        transcript = self.transcript()
+        self.words.clear()
+        self.interim, self.overlap_from = "", 0
+        self.prediction = None
+        self._forget_silent_speech()
+        self.turn += 1
+        return transcript
+
+    def _forget_silent_speech(self) -> None:
+        self._cancel("transcription")
+        self.silent_speech, self.silent_speech_began = 0.0, None
+
+    def _complete(self, event: Event, skips_reply: bool = False) -> str:
+        turn, transcript = self.turn, self._end_turn()
+        self.skips_reply = skips_reply
+        is_owed = self.server.user_transcripts and not transcript
+        self.owed_turn = turn if is_owed else None
+        since = event.at if self.last_spoke is None else min(self.last_spoke, event.at)
+        committed = reports.UserTurnCommitted(turn, transcript, occurred_at=since, known_at=event.at)
+        self._emit(Report(committed))
+        self._emit(CompleteTurn(turn, transcript, skips_reply))
+        return transcript
+
+    def close_turn(self, event: Event) -> None:
+        """Take note that the server ended the turn."""
+        self._complete(event)
+
+    def commit_turn(self, event: Event) -> None:
+        """End the turn and tell the server."""
+        if self.server.commit is not None:
+            self._post(Send(self.server.commit))
+        self._complete(event)
+
+    def request_reply(self, event: Event) -> None:
+        """Ask the agent to reply."""
+        self._post(Send(self.server.reply))
+
+    def arm_reply_timer(self, event: Event) -> None:
+        """Limit the wait for a reply."""
+        self._arm("reply", self.handling.user_away_timeout or REPLY_SECONDS)
+
+    def cancel_reply_timer(self, event: Event) -> None:
+        """The agent replied, or the user goes on."""
+        self._cancel("reply")
+
+    def report_late_words(self, event: UserTranscript) -> None:
+        """Tell the words of a turn that is over."""
+        turn = self.turn - 1 if self.owed_turn is None else self.owed_turn
+        self.owed_turn = None
+        late = reports.LateTranscript(turn, event.text, occurred_at=event.at, known_at=event.at)
+        self._emit(Report(late))
+
+    # By hand
+
+    def begin_commit(self, event: CommitUserTurn) -> None:
+        """Close the gate behind the turn and tell the server that it is over."""
+        self.commit = event
+        self.release_turn(event)
+        self.cancel_end_timers(event)
+        if self.server.commit is not None:
+            self._post(Send(self.server.commit))
+
+    def flush_recognition(self, event: CommitUserTurn) -> None:
+        """Send the silence that makes a server end the turn, where it cannot be told."""
+        if self.server.commit is None:
+            piece = silence(self.session.input_format, FLUSH_SECONDS)
+            for _ in range(round(event.stt_flush_duration / FLUSH_SECONDS)):
+                self._post(UserAudio(piece))
+
+    def arm_commit_timer(self, event: CommitUserTurn) -> None:
+        """Limit the wait for the last words."""
+        self._arm("commit", max(0.0, event.transcript_timeout))
+
+    def cancel_commit_timer(self, event: Event) -> None:
+        """The last words are in, or not wanted any more."""
+        self._cancel("commit")
+
+    def supersede_commit(self, event: CommitUserTurn) -> None:
+        """Give the former call up for this one; the wait begins anew."""
+        if self.commit is not None:
+            self._emit(CancelCommit(self.commit.commit_id))
+        self.commit = event
+        self.arm_commit_timer(event)
+
+    def adopt_interim(self, event: Event) -> None:
+        """Take words that never became final for final."""
+        if self.interim:
+            self.words.append(self.interim)
+            self.interim = ""
+
+    def finish_commit(self, event: Event) -> None:
+        """Answer the commit with the turn's words."""
+        commit = self.commit
+        transcript = self._complete(event, commit is not None and commit.skip_reply)
+        self._resolve(transcript)
+
+    def _resolve(self, transcript: str) -> None:
+        if self.commit is not None:
+            self._emit(ResolveCommit(self.commit.commit_id, transcript))
+            self.commit = None
+
+    def resolve_commit(self, event: Event) -> None:
+        """Answer the commit with what was said, though it is no turn."""
+        self._resolve(self.transcript())
+        self._clear_words(event)
+
+    def owe_words(self, event: Event) -> None:
+        """Expect that words may still come, and belong to no turn."""
+        # What was never committed to a server that waits for that is never transcribed.
+        if self.server.user_transcripts and self.server.commit is None and self.owed_turn is None:
+            self.owed_turn = self.turn
+            self.turn += 1
+
+    def claim_turn(self, event: Event) -> None:
+        """Begin the turn by hand, without anything said before."""
+        self.cancel_end_timers(event)
+        self.clear_turn(event)
+        self.holds_turn = True
+
+    def release_turn(self, event: Event) -> None:
+        """Hold the turn no longer."""
+        self.holds_turn = False
+
+    def send_pre_roll(self, event: Event) -> None:
+        """Send what the microphone heard just before."""
+        if self.pre_roll:
+            self._post(UserAudio(self.pre_roll))
+            self.pre_roll = b""
+
+    def clear_turn(self, event: Event) -> None:
+        """Forget what was said, here and at the server."""
+        self._clear_words(event)
+        self._clear_limit()
+        self.last_spoke = None
+        if self.server.clear is not None:
+            self._post(Send(self.server.clear))
+
+    def _clear_words(self, event: Event) -> None:
+        """Forget the words of the open turn."""
+        self.words.clear()
+        self.interim, self.overlap_from = "", 0
+        self._forget_silent_speech()
+
+    def _clear_limit(self) -> None:
+        self._cancel("turn_limit")
+        self.limit_began, self.has_exceeded = None, False
+        self.limit_words.clear()
+
+    def reject_inactive(self, event: Event) -> None:
+        """Refuse: there is no open conversation."""
+        what = type(event).__name__
+        state = self.session.state
+        self._emit(machine.Reject(f"{what} is not possible in state {state!r}: start a session and wait"))
+
+    def reject_skip(self, event: Event) -> None:
+        """Refuse: the server replies by itself."""
+        self._emit(machine.Reject(f"skip_reply is not possible: {self.server.protocol} replies by itself"))
+
+    def reject_commit(self, event: Event) -> None:
+        """Refuse: there is no turn, and the agent speaks."""
+        text = "there is no turn to commit while the agent speaks; interrupt it first"
+        self._emit(machine.Reject(text))
+
+    # The microphone
+
+    def pass_audio(self, event: UserAudio) -> None:
+        """Let the server hear the user."""
+        self._post(event)
+
+    def pass_silence(self, event: UserAudio) -> None:
+        """Let the server hear as much silence."""
+        rate = bytes_per_second(self.session.input_format)
+        self._post(UserAudio(silence(self.session.input_format, len(event.audio) / rate)))
+
+    def keep_pre_roll(self, event: UserAudio) -> None:
+        """Keep the latest sound for a turn that may begin."""
+        size = int(self.handling.pre_roll * bytes_per_second(self.session.input_format))
+        size -= size % 2
+        self.pre_roll = (self.pre_roll + event.audio)[-size:] if size else b""

@@ -1,0 +1,244 @@
+"""The input alphabet of the user and the turn, beside the events of the conversation that it hears too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from convsm.machine.base import Event
+from convsm.machine.events import AgentAudio, TimerFired, UserAudio, UserTranscript
+from convsm.turns.detection import Verdict
+from convsm.turns.options import TurnHandling
+
+__all__ = [
+    "COMMANDS",
+    "EVENTS",
+    "FACTS",
+    "HEARD",
+    "AgentChanged",
+    "CancelUserTurn",
+    "ClearUserTurn",
+    "CommitUserTurn",
+    "InterimTranscript",
+    "MicrophoneMuted",
+    "MicrophoneUnmuted",
+    "OverlapJudged",
+    "SpeechEnded",
+    "SpeechPaused",
+    "SpeechResumed",
+    "SpeechStarted",
+    "StartUserTurn",
+    "TurnHandlingChanged",
+    "TurnPredicted",
+    "TurnReleased",
+]
+
+Source = Literal["local", "server"]
+
+
+# Commands: API calls
+
+
+@attrs.frozen
+class StartUserTurn(Event):
+    """Begin a turn by hand: silence the agent, forget what was said, and let the server hear the user."""
+
+
+@attrs.frozen
+class CommitUserTurn(Event):
+    """End a turn by hand. Answered by one ResolveCommit, or by CancelCommit if another commit follows.
+
+    Attributes:
+        commit_id: Number of this call, chosen by the caller; to be carried by the answer.
+        transcript_timeout: How long to wait for the final transcript, in seconds, at least 0.
+        stt_flush_duration: Silence to send behind the user's audio to a server that ends turns itself,
+            in seconds, at least 0.
+        skip_reply: Whether the agent is not to reply.
+    """
+
+    commit_id: int
+    transcript_timeout: float = 2.0
+    stt_flush_duration: float = 2.0
+    skip_reply: bool = False
+
+
+@attrs.frozen
+class ClearUserTurn(Event):
+    """Forget what the user said and did not commit."""
+
+
+@attrs.frozen
+class CancelUserTurn(Event):
+    """Give up a turn that was begun by hand, and let the server hear nothing more."""
+
+
+@attrs.frozen
+class TurnHandlingChanged(Event):
+    """Other settings hold from now on.
+
+    Attributes:
+        handling: The settings.
+    """
+
+    handling: TurnHandling
+
+
+# Facts
+
+
+@attrs.frozen
+class SpeechStarted(Event):
+    """Somebody began to speak at the microphone.
+
+    Attributes:
+        began: When, on the clock of ``at``; earlier than ``at``, for a detector needs time to be sure.
+        source: Whose detector says so.
+    """
+
+    began: float
+    source: Source = "local"
+
+
+@attrs.frozen
+class SpeechPaused(Event):
+    """No voice in a piece of sound, though speech has not ended yet.
+
+    Attributes:
+        began: When the pause began.
+    """
+
+    began: float
+
+
+@attrs.frozen
+class SpeechResumed(Event):
+    """Voice again, after a pause in which speech had not ended.
+
+    Attributes:
+        began: When it came back.
+    """
+
+    began: float
+
+
+@attrs.frozen
+class SpeechEnded(Event):
+    """Speech at the microphone has ended.
+
+    Attributes:
+        ended: When, on the clock of ``at``.
+        source: Whose detector says so.
+    """
+
+    ended: float
+    source: Source = "local"
+
+
+@attrs.frozen
+class MicrophoneMuted(Event):
+    """The user does not want to be heard."""
+
+
+@attrs.frozen
+class MicrophoneUnmuted(Event):
+    """The user may be heard again."""
+
+
+@attrs.frozen
+class InterimTranscript(Event):
+    """What the user has said so far, not final.
+
+    Attributes:
+        text: All of it since the last final transcript.
+    """
+
+    text: str
+
+
+@attrs.frozen
+class OverlapJudged(Event):
+    """What the user says while the agent speaks was judged.
+
+    Attributes:
+        verdict: ``interruption``, ``backchannel`` or ``unknown``.
+        text: The words it rests on; empty if it rests on sound.
+    """
+
+    verdict: Verdict
+    text: str = ""
+
+
+@attrs.frozen
+class TurnPredicted(Event):
+    """A turn detector answered.
+
+    Attributes:
+        prediction_id: Number of the question.
+        probability: How likely the turn is over, 0 to 1.
+    """
+
+    prediction_id: int
+    probability: float
+
+
+@attrs.frozen
+class TurnReleased(Event):
+    """Whoever was asked about a committed turn is done with it; the answer to CompleteTurn.
+
+    Attributes:
+        turn: Number of the turn.
+        wants_reply: Whether the agent is to reply.
+    """
+
+    turn: int
+    wants_reply: bool = True
+
+
+@attrs.frozen
+class AgentChanged(Event):
+    """The conversation changed in this step: its state, whether tools run, or what is undecided.
+
+    Attributes:
+        source: Its state before.
+        target: Its state now.
+        was_busy: Whether tools ran before.
+        is_busy: Whether tools run now.
+        was_undecided: Whether an interruption was undecided before.
+        is_undecided: Whether one is now.
+    """
+
+    source: str
+    target: str
+    was_busy: bool = False
+    is_busy: bool = False
+    was_undecided: bool = False
+    is_undecided: bool = False
+
+
+COMMANDS: tuple[type[Event], ...] = (
+    StartUserTurn,
+    CommitUserTurn,
+    ClearUserTurn,
+    CancelUserTurn,
+    TurnHandlingChanged,
+)
+
+FACTS: tuple[type[Event], ...] = (
+    SpeechStarted,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechEnded,
+    MicrophoneMuted,
+    MicrophoneUnmuted,
+    InterimTranscript,
+    OverlapJudged,
+    TurnPredicted,
+    TurnReleased,
+    AgentChanged,
+)
+
+# Events of the conversation that this table hears before the conversation does.
+HEARD: tuple[type[Event], ...] = (UserTranscript, AgentAudio, UserAudio, TimerFired)
+
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *FACTS, *HEARD)}

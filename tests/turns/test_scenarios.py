@@ -1,0 +1,280 @@
+"""The reference's own scenarios on a virtual clock: speech, replies, interruptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
+from convsm.machine.events import Interrupted, ToolCalled, ToolCompleted
+from convsm.turns import WordListClassifier
+from convsm.turns.effects import CompleteTurn
+from convsm.turns.events import InterimTranscript, MicrophoneMuted, SpeechStarted
+from convsm.turns.reports import (
+    AgentFalseInterruption,
+    OverlappingSpeech,
+    UserInterruptionDetected,
+    UserStateChanged,
+    UserTurnCommitted,
+)
+from tests.turns.stage import COMMIT, REPLY, SERVER_OWNED, Stage, handling, near
+
+
+def base(reply: float = 2.0, server_owned: bool = False, **settings: Any) -> Stage:
+    """Return a stage on which the user speaks from 0.5 to 2.5; the agent replies from 3.5 on."""
+    options = {name: settings.pop(name) for name in ("can_pause", "classifier") if name in settings}
+    if server_owned:
+        stage = Stage(handling(turn_detection="server", **settings), SERVER_OWNED, **options)
+        return stage.user(0.5, 2.5, "Hello there").agent(3.5, reply)
+    return Stage(handling(**settings), reply=reply, **options).user(0.5, 2.5, "Hello there")
+
+
+def test_s1_a_turn_and_its_reply():
+    stage = base().run(10)
+    assert [name for name, _ in stage.agent_path()] == ["thinking", "speaking", "listening"]
+    assert [time for _, time in stage.agent_path()] == near(3.0, 3.5, 5.5)
+    assert stage.sent(COMMIT) == near(3.0)
+    assert stage.sent(REPLY) == near(3.0)
+    [turn] = stage.facts(UserTurnCommitted)
+    assert (turn.turn, turn.transcript) == (1, "Hello there")
+    assert [turn.occurred_at, turn.known_at] == near(2.5, 3.0)
+
+
+def test_s1_states_of_the_user_carry_when_they_began_and_when_they_were_known():
+    stage = base().run(10)
+    changes = [(one.new_state, one.occurred_at, one.known_at) for one in stage.facts(UserStateChanged)]
+    assert changes == [("speaking", 0.5, 0.55), ("listening", 2.5, 3.0)]
+
+
+def test_s1_a_server_that_owns_the_turn():
+    stage = base(server_owned=True).run(10)
+    assert list(stage.agent_path()) == [("thinking", 3.0), ("speaking", 3.5), ("listening", 5.5)]
+    assert stage.sent(COMMIT) == stage.sent(REPLY) == []
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello there"]
+
+
+def test_s2_a_tool_call_behind_a_preamble():
+    stage = base().at(3.6, ToolCalled("call_1", "weather")).at(6.0, ToolCompleted("call_1", "rain"))
+    stage.agent(6.2, 3.0).run(12)
+    assert [name for name, _ in stage.agent_path()] == [
+        "thinking",
+        "speaking",
+        "thinking",
+        "listening",
+        "speaking",
+        "listening",
+    ]
+    assert [time for _, time in stage.agent_path()] == near(3.0, 3.5, 5.5, 6.0, 6.2, 9.2)
+
+
+@pytest.mark.parametrize("expects", [True, False])
+def test_s3_s5_nobody_is_away_while_a_tool_runs(expects):
+    stage = base(user_away_timeout=3.0).at(4.0, ToolCalled("call_1", "slow", {}, expects))
+    stage.at(20.0, ToolCompleted("call_1", "done")).run(30)
+    away = [one.known_at for one in stage.facts(UserStateChanged) if one.new_state == "away"]
+    assert away == near(23.0)
+
+
+def test_s7_an_interruption_that_cannot_pause():
+    stage = base(10.0, can_pause=False).user(5.0, 6.0, "Stop!").run(6.6)
+    assert list(stage.agent_path())[2:] == [("listening", *near(5.5)), ("thinking", *near(6.5))]
+    assert [stage.speaker.position] == near(2.0)
+    assert stage.when(PauseAudio) == []
+
+
+def test_s8_few_words_do_not_interrupt_and_add_up_within_one_overlap():
+    stage = base(10.0, can_pause=False, interruption={"min_words": 3})
+    stage.user(5.0, 6.0, "Stop!").user(6.5, 7.5, "ok, stop!", stt_delay=0.0).run(7.9)
+    assert stage.when(Flush) == near(7.5)
+    assert [stage.speaker.position] == near(4.0)
+
+
+def test_few_words_of_distant_overlaps_do_not_add_up():
+    stage = base(20.0, can_pause=False, interruption={"min_words": 3})
+    stage.user(5.0, 5.5, "yeah").user(9.0, 9.5, "right okay").run(15)
+    assert stage.when(Flush) == []
+
+
+def test_s9_an_agent_that_may_not_be_interrupted_is_not():
+    stage = base(5.0, interruption={"enabled": False}).user(5.0, 6.0, "Stop!").run(8.6)
+    assert [stage.speaker.position] == near(5.0)
+    assert stage.when(PauseAudio) == stage.when(Flush) == []
+    # Its words are kept for the turn that follows.
+    stage.user(9.0, 9.5, "please").run(10.1)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)][1:] == ["Stop! please"]
+
+
+def test_s11_an_interruption_before_speech_that_cannot_pause():
+    stage = base(can_pause=False).user(3.0, 4.0, "Wait").run(4.4)
+    assert stage.speaker.position <= 0.02
+
+
+def test_s12_an_interruption_before_speech_is_never_heard():
+    stage = base().user(3.0, 4.0, "Wait").run(4.4)
+    assert "speaking" not in [name for name, _ in stage.agent_path()]
+    assert stage.speaker.position == 0.0
+    assert stage.when(Flush) == near(4.2)
+
+
+def test_s13_a_noise_before_speech_holds_it_back_and_loses_nothing():
+    stage = base(5.0).user(3.0, 3.3).run(20)
+    assert stage.when(ResumeAudio) == near(3.8)
+    assert list(stage.agent_path())[-2:] == [("speaking", *near(3.8)), ("listening", *near(8.8))]
+    assert [stage.speaker.position] == near(5.0)
+
+
+@pytest.mark.parametrize(("warmup", "cut"), [(3.0, 5.5), (None, 4.5)])
+def test_s14_s15_while_echo_cancellation_settles_only_a_turn_interrupts(warmup, cut):
+    stage = base(10.0, can_pause=False, aec_warmup_duration=warmup).user(4.0, 5.0, "Stop").run(5.9)
+    assert stage.when(Flush) == near(cut)
+
+
+def test_s17_a_backchannel_right_at_the_start_is_not_believed():
+    # As the agent begins it is not yet heard, so what is said then may well be meant.
+    stage = base(10.0, classifier=WordListClassifier(), interruption={"backchannel_boundary": 1.0})
+    stage.user(4.0, 4.8, "mhm").run(5.1)
+    assert stage.facts(AgentFalseInterruption) == []
+    stage = base(10.0, classifier=WordListClassifier(), interruption={"backchannel_boundary": 0.05})
+    stage.user(4.0, 4.8, "mhm").run(5.1)
+    assert [fact.known_at for fact in stage.facts(AgentFalseInterruption)] == near(5.0)
+    assert stage.taking.state == "agent_speaking"
+
+
+def test_a_backchannel_resumes_at_once_and_leaves_no_words():
+    stage = base(10.0, classifier=WordListClassifier()).user(5.0, 5.8, "uh-huh").run(14)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(ResumeAudio) == near(6.0)
+    assert [(one.verdict, one.text) for one in stage.facts(OverlappingSpeech)] == [("backchannel", "uh-huh")]
+    assert len(stage.facts(UserTurnCommitted)) == 1
+    assert [stage.speaker.position] == near(10.0)
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_s20_interim_words_interrupt_only_where_nothing_hears_speech(is_heard):
+    stage = Stage(handling(), reply=None, can_pause=False).agent(1.0, 10.0)
+    if is_heard:
+        stage.at(2.0, SpeechStarted(1.95))
+    stage.at(2.1, InterimTranscript("stop")).run(2.2)
+    assert stage.when(Flush) == ([] if is_heard else near(2.1))
+
+
+# Interruptions that pause
+
+
+def test_a_false_interruption_resumes_after_its_silence_and_loses_nothing():
+    stage = base(5.0).user(5.0, 5.7).run(20)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(ResumeAudio) == near(5.7 + 0.5 + 2.0)
+    assert [stage.speaker.position] == near(5.0)
+    assert list(stage.agent_path())[2:] == [
+        ("listening", *near(5.5)),
+        ("speaking", *near(8.2)),
+        ("listening", *near(11.2)),
+    ]
+    [fact] = stage.facts(AgentFalseInterruption)
+    assert fact.resumed
+    [found] = stage.facts(UserInterruptionDetected)
+    assert (found.is_tentative, found.occurred_at) == (True, 5.0)
+
+
+def test_words_confirm_an_interruption():
+    stage = base(10.0).user(5.0, 6.0, "Stop!").run(6.9)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(Flush) == near(6.2)
+    assert [stage.speaker.position] == near(2.0)
+    assert list(stage.agent_path())[2:] == [("listening", *near(5.5)), ("thinking", *near(6.5))]
+
+
+def test_the_server_confirms_an_interruption():
+    stage = base(10.0, server_owned=True).user(5.0, 5.8).at(5.9, Interrupted(2, 2)).run(12)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(Flush) == near(5.9)
+    assert stage.facts(AgentFalseInterruption) == []
+    assert "dismissal" not in stage.timers
+
+
+def test_words_that_come_late_do_not_interrupt_the_reply_to_them():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(0.5, 1.5, "Hello", stt_delay=2.0)
+    stage.agent(3.0, 5.0).run(9)
+    assert stage.when(Flush) == []
+    assert [stage.speaker.position] == near(5.0)
+
+
+def test_speech_that_goes_on_keeps_the_agent_paused():
+    stage = base(10.0).user(5.0, 5.7).user(7.0, 7.6).run(20)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(ResumeAudio) == near(7.6 + 0.5 + 2.0)
+
+
+def test_a_pause_within_speech_does_not_count_towards_an_interruption():
+    stage = base(10.0).user(5.0, 5.3).run(12)
+    assert stage.when(PauseAudio) == []
+
+
+def test_without_resuming_every_interruption_is_final():
+    for change in ({"resume_false_interruption": False}, {"false_interruption_timeout": None}):
+        stage = base(10.0, interruption=change).user(5.0, 5.8).run(8)
+        assert stage.when(Flush) == near(5.5)
+        assert stage.when(PauseAudio) == []
+
+
+def test_a_muted_microphone_ends_speech():
+    stage = base(10.0).at(5.05, SpeechStarted(5.0)).at(5.6, MicrophoneMuted()).run(12)
+    assert [one.known_at for one in stage.facts(UserStateChanged)][-1:] == near(5.6)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(ResumeAudio) == near(7.6)
+
+
+def test_s25_a_second_utterance_belongs_to_the_turn_until_that_is_committed():
+    stage = base(endpointing={"min_delay": 1.0}).user(3.1, 3.8, "and one more thing").run(12)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello there and one more thing"]
+    assert stage.sent(REPLY) == near(4.8)
+    stage = base().user(3.1, 3.8, "and one more thing").run(12)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == [
+        "Hello there",
+        "and one more thing",
+    ]
+
+
+# F
+
+
+@pytest.mark.parametrize(("min_words", "resumes"), [(5, True), (0, False)])
+def test_f1_f2_an_open_decision_keeps_the_agent_paused_until_it_is_made(min_words, resumes):
+    settings = {"min_words": min_words, "false_interruption_timeout": 0.3}
+    stage = Stage(
+        handling(endpointing={"min_delay": 0.9, "max_delay": 0.9}, interruption=settings), reply=None
+    )
+    stage.agent(0.5, 10.0).user(1.0, 2.0, "no", stt_delay=0.02, silence=0.05).run(6)
+    if resumes:
+        # Speech ended at 2.0; at 2.35 the turn was undecided, at 2.9 it was dropped.
+        assert stage.when(ResumeAudio) == near(2.9)
+        assert len(stage.facts(AgentFalseInterruption)) == 1
+    else:
+        assert stage.when(Flush) == near(2.02)
+        assert stage.facts(AgentFalseInterruption) == []
+
+
+def test_f9_without_an_open_decision_it_resumes_after_the_timeout():
+    stage = Stage(handling(interruption={"false_interruption_timeout": 0.3}), reply=None)
+    stage.agent(0.5, 10.0).user(1.0, 2.0, silence=0.05).run(6)
+    assert stage.when(ResumeAudio) == near(2.35)
+
+
+def test_a_decision_of_the_servers_is_waited_for_but_not_for_ever():
+    stage = base(10.0, server_owned=True, interruption={"false_interruption_timeout": 0.3})
+    stage.user(5.0, 5.8).at(5.6, SpeechStarted(5.5, "server")).run(20)
+    assert stage.when(ResumeAudio) == near(5.8 + 0.5 + 0.3 + 5.0)
+
+
+@pytest.mark.parametrize(("min_delay", "is_held"), [(1.0, True), (0.2, False)])
+def test_s27_a_reply_is_held_back_as_long_as_the_user_has_hardly_paused(min_delay, is_held):
+    stage = Stage(handling(endpointing={"min_delay": min_delay}), reply=None)
+    stage.at(1.0, SpeechStarted(0.95)).user(1.0, 1.5, silence=1.0).agent(1.75, 2.0).run(2.0)
+    assert bool(stage.when(PauseAudio)) is is_held
+
+
+def test_nobody_is_asked_twice_about_a_turn():
+    stage = base().run(10)
+    assert stage.when(CompleteTurn) == near(3.0)
