@@ -133,7 +133,6 @@ class TurnEmitters(TurnEnding):
             self.silent_speech_began = began
         self.silent_speech += max(0.0, event.ended - began)
         self.has_voice, self.last_spoke = False, event.ended
-        self._cancel("inquiry")
         self.delays = self.delays.user_ended(event.ended, self._is_backchannel())
 
     def _is_backchannel(self) -> bool:
@@ -209,9 +208,10 @@ class TurnEmitters(TurnEnding):
             spoken = self.voiced_for + event.at - self.voiced_since
             self._arm("interruption", max(0.0, self.handling.interruption.min_duration - spoken))
 
-    def cancel_interruption_timer(self, event: Event) -> None:
+    def cancel_speech_timers(self, event: Event) -> None:
         """Speech paused or ended."""
         self._cancel("interruption")
+        self._cancel("inquiry")
 
     def note_serious(self, event: Event) -> None:
         """Remember that speech is long enough to be meant."""

@@ -217,8 +217,10 @@ class TurnEnding(TurnGuards, Emitting):
         self.holds_turn = True
 
     def release_turn(self, event: Event) -> None:
-        """Hold the turn no longer."""
+        """Hold the turn no longer; speech that goes on is none of it."""
         self.holds_turn = False
+        if self.has_voice:
+            self.has_voice, self.last_spoke = False, event.at
 
     def send_pre_roll(self, event: Event) -> None:
         """Send what the microphone heard just before."""

@@ -1,0 +1,33 @@
+"""Random sequences with turn handling on: every invariant of the conversation, and those of the turn."""
+
+from __future__ import annotations
+
+from convsm.turns.table import ROWS
+from tests.turns.sequences import TAKEN, walk
+
+# What takes many steps in one order is left to the scenarios.
+RARE = {
+    "can_cut_agent",
+    "is_dismissal_due",
+    "is_decision_due",
+    "is_end_unlikely",
+    "is_mere_backchannel",
+    "changes_hands",
+}
+
+
+def test_every_invariant_holds_with_turn_handling_on_and_both_interpreters_agree(volume, first_seed):
+    for seed in range(first_seed, first_seed + volume // 20):
+        walk(seed)
+
+
+def test_whatever_comes_breaks_nothing_that_holds_whatever_comes(volume, first_seed):
+    for seed in range(first_seed, first_seed + volume // 40):
+        walk(seed, noise=0.3)
+
+
+def test_nearly_every_row_is_taken_by_chance():
+    for seed in range(500):
+        walk(seed)
+    missing = [row for row in ROWS if row not in TAKEN]
+    assert [(row.trigger, row.sources, row.when) for row in missing if not RARE & set(row.when)] == []

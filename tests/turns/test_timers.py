@@ -1,0 +1,247 @@
+"""Away, transcription timeout, turn limit and turn detectors, on a virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from convsm.machine.events import Interrupt, ToolCalled, UserTranscript
+from convsm.turns.effects import PredictTurn
+from convsm.turns.events import (
+    ClearUserTurn,
+    InterimTranscript,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    TurnPredicted,
+)
+from convsm.turns.reports import UserStateChanged, UserTranscriptionTimeout, UserTurnExceeded
+from tests.turns.stage import COMMIT, SERVER, SERVER_OWNED, Stage, handling, near
+
+
+def away(stage: Stage) -> list[float]:
+    return [one.known_at for one in stage.facts(UserStateChanged) if one.new_state == "away"]
+
+
+def owned(**settings: Any) -> Stage:
+    return Stage(handling(turn_detection="server", **settings), SERVER_OWNED)
+
+
+# Away
+
+
+def test_silence_on_both_sides_is_being_away_once():
+    stage = owned(user_away_timeout=3.0).run(20)
+    assert away(stage) == near(3.0)
+
+
+def test_the_agent_puts_it_off_and_does_not_bring_the_user_back():
+    stage = owned(user_away_timeout=3.0).agent(2.0, 2.0).agent(9.0, 1.0).run(30)
+    assert away(stage) == near(7.0)
+
+
+def test_speech_brings_the_user_back():
+    stage = owned(user_away_timeout=3.0).user(5.0, 6.0).run(8.0)
+    assert [one.new_state for one in stage.facts(UserStateChanged)] == ["away", "speaking", "listening"]
+
+
+def test_s21_final_words_put_it_off_and_interim_ones_do_not():
+    stage = owned(user_away_timeout=3.0).at(2.0, InterimTranscript("uh")).run(4)
+    assert away(stage) == near(3.0)
+    stage = owned(user_away_timeout=3.0).at(2.0, UserTranscript("hello")).run(7.9)
+    assert away(stage) == []
+
+
+def test_a_user_whom_nobody_answers_is_away_in_the_end():
+    stage = owned(user_away_timeout=3.0).at(2.0, UserTranscript("hello")).run(20)
+    assert away(stage) == near(8.0)
+
+
+def test_never_away_without_a_timeout():
+    assert away(owned(user_away_timeout=None).run(100)) == []
+
+
+# Words that do not come
+
+
+def timeouts(stage: Stage) -> list[tuple[float, float, float]]:
+    found = stage.facts(UserTranscriptionTimeout)
+    return [(one.known_at, one.speech_duration, one.speech_started_at) for one in found]
+
+
+def rows(*expected: tuple[float, float, float]) -> list[Any]:
+    return [pytest.approx(one, abs=0.02) for one in expected]
+
+
+def waiting(**settings: Any) -> Stage:
+    return owned(transcription_timeout=2.0, **settings)
+
+
+def test_t1_a_noise_is_told():
+    assert timeouts(waiting().user(0.5, 2.5).run(9)) == rows((4.5, 2.0, 0.5))
+
+
+def test_t2_words_in_time_are_not():
+    assert timeouts(waiting().user(0.5, 2.5, "hello").run(9)) == []
+
+
+def test_t3_interim_words_do_not_count():
+    assert len(timeouts(waiting().user(0.5, 2.5).at(2.0, InterimTranscript("uh")).run(9))) == 1
+
+
+def test_t4_it_is_off_unless_asked_for():
+    assert timeouts(owned().user(0.5, 2.5).run(9)) == []
+
+
+def test_t5_it_holds_while_a_protected_agent_speaks():
+    stage = waiting(interruption={"enabled": False}).agent(0.1, 8.0).user(0.5, 2.5).run(9)
+    assert timeouts(stage) == rows((4.5, 2.0, 0.5))
+
+
+def test_t7_bursts_add_up():
+    assert timeouts(waiting().user(0.5, 1.5).user(2.0, 3.0).run(9)) == rows((5.0, 2.0, 0.5))
+
+
+def test_t8_a_second_burst_is_told_with_the_first():
+    assert timeouts(waiting().user(0.5, 1.5).user(5.0, 6.0).run(12)) == rows((3.5, 1.0, 0.5), (8.0, 2.0, 0.5))
+
+
+def test_clearing_the_turn_ends_the_wait():
+    assert timeouts(waiting().user(0.5, 2.5).at(3.5, ClearUserTurn()).run(9)) == []
+
+
+# Turns that become too long
+
+
+def exceeded(stage: Stage) -> list[UserTurnExceeded]:
+    return stage.facts(UserTurnExceeded)
+
+
+TEN = "one two three four five six seven eight nine ten"
+
+
+def test_l1_too_many_words_are_told_once():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 2.0, TEN).user(3.0, 4.0, TEN).run(9)
+    [fact] = exceeded(stage)
+    assert (fact.accumulated_word_count, fact.transcript) == (10, TEN)
+    assert [fact.known_at] == near(2.2)
+    assert fact.duration == pytest.approx(1.7, abs=0.02)
+
+
+def test_l2_a_monologue_without_words_is_told_too():
+    stage = owned(user_turn_limit={"max_duration": 3.0}).at(0.55, SpeechStarted(0.5)).run(9)
+    assert [fact.known_at for fact in exceeded(stage)] == near(3.5)
+
+
+def test_l3_there_is_no_limit_unless_asked_for():
+    assert exceeded(owned().user(0.5, 60.0, TEN * 20).run(70)) == []
+
+
+def test_l4_speech_of_the_agent_starts_the_count_anew():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 1.5, "one two three").agent(2.5, 1.0)
+    assert exceeded(stage.user(5.0, 6.0, "one two three").run(9)) == []
+
+
+def test_l5_so_does_clearing_the_turn():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 1.5, "one two three")
+    assert exceeded(stage.at(3.0, ClearUserTurn()).user(5.0, 6.0, "one two three").run(9)) == []
+
+
+def test_l6_it_adds_up_over_turns_that_nobody_answered():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 1.5, "one two three")
+    [fact] = exceeded(stage.user(4.0, 5.0, "four five six").run(9))
+    assert (fact.transcript, fact.accumulated_transcript) == ("four five six", "one two three four five six")
+
+
+# Detectors
+
+
+class Detector:
+    unlikely_threshold = 0.3
+
+    def __init__(self, is_streaming: bool) -> None:
+        self.is_streaming = is_streaming
+
+    async def probability(self, transcript: str, audio: bytes) -> float:
+        raise AssertionError("the shell asks, not the table")
+
+
+def detecting(is_streaming: bool = False) -> Stage:
+    endpointing = {"min_delay": 0.6, "max_delay": 3.0}
+    settings = handling(turn_detection=Detector(is_streaming), endpointing=endpointing)
+    return Stage(settings, reply=None).user(0.5, 1.5, "Hello")
+
+
+@pytest.mark.parametrize(
+    ("answers", "committed"),
+    [
+        ([(2.05, 1, 0.9)], 2.1),
+        ([(2.05, 1, 0.1)], 4.5),
+        # Too late: it had a second from 2.0 on.
+        ([(3.05, 1, 0.1)], 3.0),
+        ([], 3.0),
+        # The answer to another question.
+        ([(2.05, 7, 0.1)], 3.0),
+        # One answer a question.
+        ([(2.05, 1, 0.1), (2.06, 1, 0.9)], 4.5),
+    ],
+)
+def test_a_detector_chooses_the_delay_within_a_second(answers, committed):
+    stage = detecting()
+    for time, number, probability in answers:
+        stage.at(time, TurnPredicted(number, probability))
+    stage.run(9)
+    assert stage.when(PredictTurn) == near(2.0)
+    assert stage.sent(COMMIT) == near(committed)
+
+
+def test_speech_makes_an_answer_void():
+    stage = detecting().at(2.1, SpeechStarted(2.05)).at(2.2, TurnPredicted(1, 0.9)).at(3.0, SpeechEnded(2.5))
+    stage.at(3.1, TurnPredicted(2, 0.9)).run(9)
+    assert stage.when(PredictTurn) == near(2.0, 3.0)
+    assert stage.sent(COMMIT) == near(3.1)
+
+
+def test_a_detector_that_listens_is_asked_in_the_pause_and_its_answer_holds():
+    stage = detecting(is_streaming=True).at(1.75, TurnPredicted(1, 0.9)).run(9)
+    assert stage.when(PredictTurn) == near(1.7)
+    assert stage.sent(COMMIT) == near(2.1)
+
+
+def test_speech_that_resumes_makes_it_void_and_asks_again():
+    settings = handling(turn_detection=Detector(True), endpointing={"min_delay": 0.6})
+    stage = Stage(settings, reply=None).at(0.55, SpeechStarted(0.5)).at(1.5, SpeechPaused(1.5))
+    stage.at(1.75, TurnPredicted(1, 0.1)).at(1.8, SpeechResumed(1.8)).at(2.5, SpeechPaused(2.5))
+    stage.at(2.6, UserTranscript("so")).at(2.8, TurnPredicted(2, 0.9)).at(3.0, SpeechEnded(2.5)).run(9)
+    assert stage.when(PredictTurn) == near(1.7, 2.7)
+    assert stage.sent(COMMIT) == near(3.1)
+
+
+@pytest.mark.parametrize(("is_local", "committed"), [(True, 1.5), (False, 1.9)])
+def test_recognition_ends_speech_where_it_is_asked_to(is_local, committed):
+    server = attrs.evolve(SERVER, speech_events=True)
+    stage = Stage(handling(turn_detection="stt"), server, reply=None)
+    stage.at(0.55, SpeechStarted(0.5, "local" if is_local else "server"))
+    if is_local:
+        stage.at(1.0, SpeechEnded(0.9))
+    # The wait begins where speech ended, as far as a detector of our own knows better.
+    stage.at(1.2, UserTranscript("so")).at(1.5, SpeechEnded(1.4, "server")).run(5)
+    assert stage.sent(COMMIT) == near(committed)
+
+
+def test_words_without_any_detector_are_a_turn():
+    stage = Stage(handling(), reply=None).at(1.0, UserTranscript("hello")).run(5)
+    assert stage.sent(COMMIT) == near(1.5)
+
+
+def test_tools_and_calls_leave_the_timers_of_the_conversation_alone():
+    stage = (
+        owned(user_away_timeout=3.0).agent(0.5, 5.0).at(1.0, ToolCalled("call_1", "x")).at(2.0, Interrupt())
+    )
+    stage.run(3.9)
+    assert "settle" in stage.timers
+    stage.run(4.1)
+    assert stage.taking.state == "tool_running"
