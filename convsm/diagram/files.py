@@ -11,6 +11,7 @@ from convsm.diagram.graphviz import dot, fingerprint, svg
 from convsm.diagram.matrix import matrix
 from convsm.diagram.mermaid import mermaid
 from convsm.diagram.model import CONVERSATION, Automaton
+from convsm.diagram.turns import TURNS
 from convsm.errors import ConfigurationError, ConvsmError
 
 __all__ = ["BEGIN", "END", "main", "stale", "write"]
@@ -18,22 +19,27 @@ __all__ = ["BEGIN", "END", "main", "stale", "write"]
 BEGIN = "<!-- convsm:diagram -->"
 END = "<!-- /convsm:diagram -->"
 
-_SVG = Path("diagrams", "conversation.svg")
 _README = Path("README.md")
+_PICTURES = {"conversation": CONVERSATION, "turns": TURNS}
 
 
-def write(root: Path, automaton: Automaton = CONVERSATION) -> None:
-    """Write the pictures, the matrix, and the block of the README below ``root``.
+def write(root: Path, automaton: Automaton = CONVERSATION, name: str = "conversation") -> None:
+    """Write the pictures and the matrix below ``root``, and for the conversation the README's block.
 
     A README without the block's markers is left alone, and none is created.
+
+    Args:
+        root: The checkout.
+        automaton: What to draw.
+        name: What its files are called.
 
     Raises:
         ConfigurationError: Graphviz is missing, or the README has one marker without the other.
         OSError: A file could not be written.
     """
     # All are made before the first is written, so that a failure leaves no mixture of old and new.
-    texts = {**_texts(automaton), _SVG: svg(automaton)}
-    readme = _with_block(root / _README, automaton)
+    texts = {**_texts(automaton, name), _svg(name): svg(automaton)}
+    readme = _with_block(root / _README, automaton) if name == "conversation" else None
     if readme is not None:
         texts[_README] = readme
     for path, text in texts.items():
@@ -41,18 +47,23 @@ def write(root: Path, automaton: Automaton = CONVERSATION) -> None:
         (root / path).write_text(text, encoding="utf-8", newline="\n")
 
 
-def stale(root: Path, automaton: Automaton = CONVERSATION) -> list[str]:
+def stale(root: Path, automaton: Automaton = CONVERSATION, name: str = "conversation") -> list[str]:
     """Return the names of the files below ``root`` that differ from the table; write nothing.
 
     An SVG depends on the version of Graphviz, so it counts as fresh when it was made of the same
     dot source.
 
+    Args:
+        root: The checkout.
+        automaton: What is drawn.
+        name: What its files are called.
+
     Raises:
         ConfigurationError: The README has one marker without the other.
     """
-    expected = {path: text == _read(root / path) for path, text in _texts(automaton).items()}
-    expected[_SVG] = fingerprint(dot(automaton)) in (_read(root / _SVG) or "")
-    readme = _with_block(root / _README, automaton)
+    expected = {path: text == _read(root / path) for path, text in _texts(automaton, name).items()}
+    expected[_svg(name)] = fingerprint(dot(automaton)) in (_read(root / _svg(name)) or "")
+    readme = _with_block(root / _README, automaton) if name == "conversation" else None
     if readme is not None:
         expected[_README] = readme == _read(root / _README)
     return [path.as_posix() for path, is_fresh in expected.items() if not is_fresh]
@@ -68,23 +79,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not options.check:
-            write(options.root)
+            for name, automaton in _PICTURES.items():
+                write(options.root, automaton, name)
             return 0
-        found = stale(options.root)
+        found = [
+            path for name, automaton in _PICTURES.items() for path in stale(options.root, automaton, name)
+        ]
     except (ConvsmError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    for name in found:
-        print(f"{name} is stale; run `python -m convsm.diagram`", file=sys.stderr)
+    for path in found:
+        print(f"{path} is stale; run `python -m convsm.diagram`", file=sys.stderr)
     return 1 if found else 0
 
 
-def _texts(automaton: Automaton) -> dict[Path, str]:
+def _texts(automaton: Automaton, name: str) -> dict[Path, str]:
     return {
-        Path("diagrams", "conversation.mmd"): mermaid(automaton),
-        Path("diagrams", "conversation.dot"): dot(automaton),
-        Path("diagrams", "matrix.md"): matrix(automaton),
+        Path("diagrams", f"{name}.mmd"): mermaid(automaton),
+        Path("diagrams", f"{name}.dot"): dot(automaton),
+        Path("diagrams", "matrix.md" if name == "conversation" else f"{name}.md"): matrix(automaton),
     }
+
+
+def _svg(name: str) -> Path:
+    return Path("diagrams", f"{name}.svg")
 
 
 def _read(path: Path) -> str | None:

@@ -6,7 +6,7 @@ hints and the rule which emitters a picture leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import attrs
@@ -23,6 +23,7 @@ __all__ = [
     "Input",
     "Kind",
     "arrows",
+    "automaton_of",
     "drawn_frames",
     "inputs",
     "omission",
@@ -212,27 +213,64 @@ def _meaning(thing: object) -> str:
     return (thing.__doc__ or "").partition("\n")[0]
 
 
-def _conversation() -> Automaton:
-    kinds: dict[str, Kind] = {kind.__name__: "command" for kind in COMMANDS}
-    kinds.update({kind.__name__: "local" for kind in LOCAL_EVENTS})
-    named = {name for row in ROWS for name in (*row.when, *row.do)}
-    named.update(name for state in STATES for name in state.on_leave)
+def automaton_of(
+    states: tuple[State, ...],
+    rows: tuple[Row, ...],
+    initial: str,
+    groups: Mapping[str, tuple[str, ...]],
+    events: Mapping[str, type],
+    *,
+    commands: Iterable[type],
+    local: Iterable[type],
+    model: type,
+    columns: tuple[tuple[str, ...], ...] = (),
+    bookkeeping: tuple[str, ...] = (),
+) -> Automaton:
+    """Make an automaton of a table and of the classes that it names.
+
+    Args:
+        states: The states.
+        rows: The rows.
+        initial: Name of the first state.
+        groups: Named groups of states.
+        events: The event classes, by name.
+        commands: Those of them that are commands.
+        local: Those that something local causes; a command is one all the same.
+        model: The class with guards and emitters as methods.
+        columns: Layout of the SVG.
+        bookkeeping: Prefixes of emitters that pictures leave out.
+    """
+    kinds: dict[str, Kind] = {kind.__name__: "local" for kind in local}
+    kinds.update({kind.__name__: "command" for kind in commands})
+    named = {name for row in rows for name in (*row.when, *row.do)}
+    named.update(name for state in states for name in state.on_leave)
     return Automaton(
-        states=STATES,
-        rows=ROWS,
-        initial=INITIAL,
-        groups=GROUPS,
-        events=tuple(Input(name, kinds.get(name, "server"), _meaning(kind)) for name, kind in EVENTS.items()),
-        # Two columns of labels between three of states come out as wide as a page shows at full size,
-        # and closing between the other two has the shortest lines to both and to the frame.
-        columns=(
-            ("connecting", "closing", "idle"),
-            ("listening", "tool_running"),
-            ("agent_speaking", "interrupted"),
-        ),
-        bookkeeping=("accept_", "blame_", "lose_", "note_", "take_"),
-        glossary={name: _meaning(getattr(Session, name)) for name in sorted(named)},
+        states=states,
+        rows=rows,
+        initial=initial,
+        groups=groups,
+        events=tuple(Input(name, kinds.get(name, "server"), _meaning(kind)) for name, kind in events.items()),
+        columns=columns,
+        bookkeeping=bookkeeping,
+        glossary={name: _meaning(getattr(model, name)) for name in sorted(named)},
     )
 
 
-CONVERSATION = _conversation()
+CONVERSATION = automaton_of(
+    STATES,
+    ROWS,
+    INITIAL,
+    GROUPS,
+    EVENTS,
+    commands=COMMANDS,
+    local=LOCAL_EVENTS,
+    model=Session,
+    # Two columns of labels between three of states come out as wide as a page shows at full size,
+    # and closing between the other two has the shortest lines to both and to the frame.
+    columns=(
+        ("connecting", "closing", "idle"),
+        ("listening", "tool_running"),
+        ("agent_speaking", "interrupted"),
+    ),
+    bookkeeping=("accept_", "blame_", "lose_", "note_", "take_"),
+)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convsm.diagram import main, mermaid, stale, write
+from convsm.diagram import turns as automaton
 from convsm.diagram.files import BEGIN, END
 from convsm.errors import ConfigurationError
 from tests.diagram.helpers import DOOR, needs_graphviz
@@ -19,10 +20,12 @@ GENERATED = [
     "diagrams/matrix.md",
     "diagrams/conversation.svg",
 ]
+TURNS = ["diagrams/turns.mmd", "diagrams/turns.dot", "diagrams/turns.md", "diagrams/turns.svg"]
 
 
 def test_the_pictures_of_this_checkout_are_fresh():
     assert stale(CHECKOUT) == []
+    assert stale(CHECKOUT, automaton.TURNS, "turns") == []
 
 
 def test_the_readme_of_this_checkout_shows_the_diagram():
@@ -97,7 +100,7 @@ def test_check_names_what_is_stale_and_writes_nothing(tmp_path, capsys):
     assert main(["--check", str(tmp_path)]) == 1
 
     errors = capsys.readouterr().err
-    assert [line.partition(" is stale")[0] for line in errors.splitlines()] == GENERATED
+    assert [line.partition(" is stale")[0] for line in errors.splitlines()] == GENERATED + TURNS
     assert list(tmp_path.iterdir()) == []
 
 

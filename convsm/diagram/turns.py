@@ -1,0 +1,24 @@
+"""The second automaton, of the user and their turn, as pictures and documents show it."""
+
+from __future__ import annotations
+
+from convsm.diagram.model import Automaton, automaton_of
+from convsm.turns.events import COMMANDS, EVENTS
+from convsm.turns.session import UserTurn
+from convsm.turns.table import GROUPS, INITIAL, ROWS, STATES
+
+__all__ = ["TURNS"]
+
+TURNS: Automaton = automaton_of(
+    STATES,
+    ROWS,
+    INITIAL,
+    GROUPS,
+    EVENTS,
+    commands=COMMANDS,
+    local=[kind for kind in EVENTS.values() if kind.__name__ not in ("UserTranscript", "InterimTranscript")],
+    model=UserTurn,
+    # With one gap for all the labels the picture would be twice as high as a screen.
+    columns=(("inactive",), ("away", "speaking"), ("endpointing", "committed", "silent"), ("committing",)),
+    bookkeeping=("adopt_", "drop_", "note_", "owe_", "settle_", "take_"),
+)
