@@ -101,10 +101,11 @@ ROWS = (
     # The user falls silent
     row("SpeechEnded", ACTIVE, None, when=("is_secondary",), do=("note_server_silence",),
         why="a detector of our own is believed"),
-    row("SpeechEnded", "speaking", None, when=("is_claimed",), do=("note_silence", "arm_transcription_timer"),
+    row("SpeechEnded", "speaking", None, when=("is_claimed",),
+        do=("note_silence", "cancel_speech_timers", "arm_transcription_timer"),
         why="a turn held by hand ends by hand"),
     row("SpeechEnded", "speaking", None, when=("awaits_recognition",),
-        do=("note_silence", "lift_brief_hold", "arm_dismissal_timer"),
+        do=("note_silence", "cancel_speech_timers", "lift_brief_hold", "arm_dismissal_timer"),
         why="the server's speech recognition says when speech has ended"),
     row("SpeechEnded", "speaking", "endpointing", when=("is_clients_turn", "has_turn"),
         do=("note_silence", "lift_brief_hold", "arm_dismissal_timer", "arm_transcription_timer",
