@@ -133,8 +133,8 @@ class Search:
     def of(cls, handling: TurnHandling, server: TurnServer) -> Search:
         """Search everything that is reachable from an open conversation on."""
         start = TurnTaking.of(SessionOptions(pause_limit=2), handling, server)
-        for event in (Start(), SocketOpened(), SessionReady("conversation_1"), AudioStarted()):
-            start.handle(event)
+        for opening in (Start(), SocketOpened(), SessionReady("conversation_1"), AudioStarted()):
+            start.handle(opening)
         found, first = cls(), Node(start)
         seen, waiting = {first.key()}, deque([first])
         while waiting:
