@@ -19,6 +19,6 @@ TURNS: Automaton = automaton_of(
     local=[kind for kind in EVENTS.values() if kind.__name__ not in ("UserTranscript", "InterimTranscript")],
     model=UserTurn,
     # With one gap for all the labels the picture would be twice as high as a screen.
-    columns=(("inactive",), ("away", "speaking"), ("endpointing", "committed", "silent"), ("committing",)),
+    columns=(("inactive",), ("away", "committing"), ("speaking", "silent", "endpointing"), ("committed",)),
     bookkeeping=("adopt_", "drop_", "note_", "owe_", "settle_", "take_"),
 )

@@ -29,6 +29,7 @@ class TurnContext:
         delays: The delays in force.
         turn: Number of the turn that is open, or will be; from 1.
         words: Final transcripts of the open turn.
+        asides: When the user said what was taken for a backchannel, and what, since the agent began.
         interim: What follows them and is not final.
         overlap_from: How many final transcripts there were when the present overlap began.
         began: When the present speech began.
@@ -70,6 +71,7 @@ class TurnContext:
     )
     turn: int = 1
     words: list[str] = attrs.field(factory=list)
+    asides: list[tuple[float, str]] = attrs.field(factory=list)
     interim: str = ""
     overlap_from: int = 0
     began: float | None = None

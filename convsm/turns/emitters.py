@@ -48,6 +48,7 @@ class TurnEmitters(TurnEnding):
         if self.is_agent_starting(event):
             self.agent_began = event.at
             self.overlap_from = len(self.words)
+            self.asides.clear()
             self.delays = self.delays.agent_started(event.at)
             if self.server.transcribes_open_turns:
                 # It replies, so it has heard the words; whatever comes now is of another turn.
@@ -86,6 +87,7 @@ class TurnEmitters(TurnEnding):
         self.has_voice = self.holds_turn = self.is_pending = self.server_hears = False
         self.quiet_since = self.owed_turn = None
         self.pre_roll = b""
+        self.asides.clear()
         self._clear_limit()
 
     # Speech
@@ -171,10 +173,17 @@ class TurnEmitters(TurnEnding):
     def drop_words(self, event: Event) -> None:
         """Forget what the user said in this overlap."""
         kept = self.overlap_from
+        if self.words[kept:]:
+            self.asides.append((event.at, " ".join(self.words[kept:])))
         dropped = len(self.words) - kept
         del self.words[kept:]
         del self.limit_words[len(self.limit_words) - dropped :]
         self.interim = ""
+
+    def release_words(self, event: AgentChanged) -> None:
+        """Take words right before the agent's end for the user's turn after all."""
+        self.words += self._late_asides(event)
+        self.asides.clear()
 
     def note_interim(self, event: InterimTranscript) -> None:
         """Keep words that are not final."""
@@ -221,6 +230,10 @@ class TurnEmitters(TurnEnding):
         """Pause the agent."""
         self._post(InterruptionSuspected())
         self._report_interruption(event, is_tentative=True)
+
+    def interrupt_agent(self, event: Event) -> None:
+        """Cut the agent off, as far as it can be heard."""
+        self._post(Interrupt())
 
     def hold_agent(self, event: Event) -> None:
         """Pause before the first sample."""

@@ -253,6 +253,10 @@ class TurnEnding(TurnGuards, Emitting):
         state = self.session.state
         self._emit(machine.Reject(f"{what} is not possible in state {state!r}: start a session and wait"))
 
+    def reject_interruption(self, event: Event) -> None:
+        """Refuse: the agent may not be interrupted."""
+        self._emit(machine.Reject("the agent may not be interrupted while it speaks; use force to do so"))
+
     def reject_skip(self, event: Event) -> None:
         """Refuse: the server replies by itself."""
         self._emit(machine.Reject(f"skip_reply is not possible: {self.server.protocol} replies by itself"))

@@ -21,6 +21,7 @@ __all__ = [
     "ClearUserTurn",
     "CommitUserTurn",
     "InterimTranscript",
+    "InterruptAgent",
     "MicrophoneMuted",
     "MicrophoneUnmuted",
     "OverlapJudged",
@@ -71,6 +72,17 @@ class ClearUserTurn(Event):
 @attrs.frozen
 class CancelUserTurn(Event):
     """Give up a turn that was begun by hand, and let the server hear nothing more."""
+
+
+@attrs.frozen
+class InterruptAgent(Event):
+    """Silence the agent.
+
+    Attributes:
+        force: Whether to do so though the settings protect it.
+    """
+
+    force: bool = False
 
 
 @attrs.frozen
@@ -221,6 +233,7 @@ COMMANDS: tuple[type[Event], ...] = (
     CommitUserTurn,
     ClearUserTurn,
     CancelUserTurn,
+    InterruptAgent,
     TurnHandlingChanged,
 )
 

@@ -12,6 +12,7 @@ from convsm.turns.detection import count_words
 from convsm.turns.events import (
     AgentChanged,
     CommitUserTurn,
+    InterruptAgent,
     OverlapJudged,
     SpeechEnded,
     SpeechStarted,
@@ -93,7 +94,9 @@ class TurnGuards(TurnContext):
     def must_hold(self, event: AgentAudio) -> bool:
         """The agent is about to begin, and the user speaks and has hardly paused."""
         is_speaking = self.holds_turn or (self.has_voice and self.hears_locally and not self._is_quiet(event))
-        can_hold = self._can_pause() and self.handling.interruption.enabled
+        # Where the server decides and has sent the words of this speech, this is the reply to them.
+        is_reply = self.handling.is_servers and bool(self.words)
+        can_hold = self._can_pause() and self.handling.interruption.enabled and not is_reply
         is_silent = self.session.state not in ("agent_speaking", "closing") and not self.session.is_paused
         return is_speaking and can_hold and is_silent and self.session.is_playable(event)
 
@@ -117,7 +120,22 @@ class TurnGuards(TurnContext):
     def is_late(self, event: UserTranscript) -> bool:
         """The words are owed to a turn that is over, or cannot be of one that is open."""
         is_open_told = self.server.transcribes_open_turns
-        return self.owed_turn is not None or (not is_open_told and self.server.commit is not None)
+        is_never_open = not is_open_told and not self.handling.is_servers
+        return self.owed_turn is not None or is_never_open
+
+    def is_answered(self, event: UserTranscript) -> bool:
+        """The server decides, and the agent speaks without having been interrupted."""
+        is_replying = self.session.state == "agent_speaking" and not self._began_in_overlap()
+        return self.handling.is_servers and is_replying
+
+    def has_words_aside(self, event: AgentChanged) -> bool:
+        """The agent fell silent just after words that were taken for a backchannel."""
+        return event.source == "agent_speaking" != event.target and bool(self._late_asides(event))
+
+    def _late_asides(self, event: AgentChanged) -> list[str]:
+        boundary = self.handling.interruption.backchannel_boundary
+        end = boundary[1] if boundary is not None else 0.0
+        return [text for at, text in self.asides if event.at - at <= end]
 
     def is_clients_turn(self, event: Event) -> bool:
         """This side decides when the turn is over, and not by hand."""
@@ -183,6 +201,10 @@ class TurnGuards(TurnContext):
         is_early = self.agent_began is not None and began - self.agent_began < start
         return event.verdict == "backchannel" and not is_early
 
+    def has_no_other_words(self, event: OverlapJudged) -> bool:
+        """The turn has no words from before this overlap."""
+        return self.overlap_from == 0
+
     def is_confirming(self, event: OverlapJudged) -> bool:
         """The user wants the floor, and there are words enough."""
         enough = self._word_count() >= self.handling.interruption.min_words
@@ -214,6 +236,10 @@ class TurnGuards(TurnContext):
         return event.wants_reply and not self.skips_reply and self.server.reply is not None
 
     # By hand
+
+    def is_gentle(self, event: InterruptAgent) -> bool:
+        """An agent that is protected is to be left alone."""
+        return not event.force
 
     def cannot_skip_reply(self, event: CommitUserTurn) -> bool:
         """No reply is wanted, and the server gives one by itself."""

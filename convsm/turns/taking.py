@@ -117,24 +117,29 @@ class TurnTaking:
         kind = type(event)
         is_known = EVENTS.get(kind.__name__) is kind
         if is_known:
-            for effect in self.turn.handle(event):
-                self._follow(effect, event)
+            effects = self.turn.handle(event)
+            for effect in effects:
+                self._tell(effect, event)
+            # Behind all effects of the row, so that what they lead to cannot cancel a timer before it is set.
+            for effect in effects:
+                if isinstance(effect, Post):
+                    self._happen(attrs.evolve(effect.event, at=event.at))
         # The user's sound reaches the conversation only as far as a row of the turn lets it.
         if not is_known or (kind.__name__ in CONVERSATION and kind is not UserAudio):
             self._give(event)
 
-    def _follow(self, effect: Effect, event: Event) -> None:
-        if isinstance(effect, Post):
-            posted = attrs.evolve(effect.event, at=event.at)
-            if isinstance(posted, FACTS):
-                self._take(posted)
-            else:
-                self._give(posted)
-        elif isinstance(effect, StateChanged):
+    def _happen(self, posted: Event) -> None:
+        if isinstance(posted, FACTS):
+            self._take(posted)
+        else:
+            self._give(posted)
+
+    def _tell(self, effect: Effect, event: Event) -> None:
+        if isinstance(effect, StateChanged):
             self._told.append(TurnStateChanged(effect.source, effect.target, effect.event, effect.at))
             self._report_user(effect, event)
             self._report_agent(event)
-        else:
+        elif not isinstance(effect, Post):
             self._told.append(effect)
 
     def _give(self, event: Event) -> None:

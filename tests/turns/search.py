@@ -48,7 +48,7 @@ _LEFT_OUT = {
     *("session", "handling", "server", "classifier", "delays", "began", "last_spoke", "voiced_for"),
     *("voiced_since", "pre_roll", "agent_began", "last_token", "turn", "prediction_id", "limit_words"),
     *("silent_speech", "timers", "words", "commit", "owed_turn", "limit_began", "silent_speech_began"),
-    *("overlap_from", "skips_reply", "has_exceeded", "prediction"),
+    *("overlap_from", "skips_reply", "has_exceeded", "prediction", "asides"),
 }
 _KEPT = tuple(field.name for field in attrs.fields(UserTurn) if field.eq and field.name not in _LEFT_OUT)
 

@@ -10,7 +10,13 @@ import attrs
 from convsm.machine import GROUPS, RefusedCommand, Row, Session, SessionOptions
 from convsm.machine.base import Event
 from convsm.machine.effects import Effect, Reject
-from convsm.machine.events import InterruptionDismissed, InterruptionSuspected, TimerFired, UserTranscript
+from convsm.machine.events import (
+    AgentAudio,
+    InterruptionDismissed,
+    InterruptionSuspected,
+    TimerFired,
+    UserTranscript,
+)
 from convsm.testing.invariants import HOSTILE, InvariantChecker
 from convsm.testing.noise import hostile_event
 from convsm.testing.observation import snapshot
@@ -29,6 +35,7 @@ from convsm.turns.events import (
     ClearUserTurn,
     CommitUserTurn,
     InterimTranscript,
+    InterruptAgent,
     MicrophoneMuted,
     MicrophoneUnmuted,
     OverlapJudged,
@@ -156,6 +163,7 @@ class Play:
             CommitUserTurn(len(self.commits) + 1, skip_reply=random.random() < 0.2),
             ClearUserTurn(),
             CancelUserTurn(),
+            InterruptAgent(random.random() < 0.5),
             MicrophoneMuted(),
             MicrophoneUnmuted(),
             MicrophoneUnmuted(),
@@ -245,9 +253,8 @@ def walk(seed: int, *, noise: float = 0.0, length: int = LENGTH) -> Play:
     classifier = WordListClassifier() if random.random() < 0.5 else None
     turn = DoubleTurn(session, handling, server, classifier)
     play = Play(TurnTaking(session, turn, checker.handle), World(), not noise)
-    for event in play.world.owed():
-        play.step(event)
     try:
+        begin(play, random)
         for _ in range(length):
             play.at += random.choice((0.0, 0.1, 1.0))
             if random.random() < noise:
@@ -264,6 +271,22 @@ def walk(seed: int, *, noise: float = 0.0, length: int = LENGTH) -> Play:
     except Exception as error:
         raise AssertionError(f"sequence with seed {seed} (noise {noise}): {error!r}") from error
     return play
+
+
+def begin(play: Play, random: Random) -> None:
+    """Open the conversation, mostly, and often have the user cut in: by chance alone few would get there."""
+    for _ in range(random.choice((0, 2, 4, 4, 4, 4))):
+        for event in play.world.owed()[:1]:
+            play.step(event)
+    if play.taking.session.audio == "on" and random.random() < 0.6:
+        play.step(AgentAudio(b"ab", 1))
+        play.at += 3.0
+        play.step(SpeechStarted(play.at))
+        for name, token in sorted(play.world.timers):
+            if name in ("aec_warmup", "interruption"):
+                play.step(TimerFired(name, token))
+        if random.random() < 0.6:
+            play.step(SpeechEnded(play.at))
 
 
 def picked(world: World, random: Random) -> Event:

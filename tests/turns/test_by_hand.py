@@ -28,6 +28,7 @@ from convsm.turns.events import (
     ClearUserTurn,
     CommitUserTurn,
     InterimTranscript,
+    InterruptAgent,
     MicrophoneMuted,
     MicrophoneUnmuted,
     SpeechEnded,
@@ -249,7 +250,7 @@ LEGALITY = {
     "end": ("nothing", "done", "done", "done", "done", "done", "nothing"),
 }
 CALLS: dict[str, Event] = {
-    "interrupt": Interrupt(),
+    "interrupt": InterruptAgent(),
     "clear": ClearUserTurn(),
     "commit": CommitUserTurn(1),
     "start": StartUserTurn(),
@@ -301,6 +302,17 @@ def test_an_undecided_interruption_is_confirmed_by_a_call():
         stage.post(call)
         assert stage.when(Flush) == near(2.0), call
         assert stage.taking.state == "interrupted"
+
+
+def test_a_protected_agent_is_interrupted_by_force_only():
+    stage = Stage(handling(interruption={"enabled": False}), reply=None).agent(0.0, 5.0).run(1.0)
+    [refusal] = stage.post(InterruptAgent())
+    assert isinstance(refusal, Reject)
+    assert "force" in refusal.reason
+    stage.post(InterruptAgent(force=True))
+    assert stage.when(Flush) == near(1.0)
+    # Nobody is protected who does not speak.
+    assert not any(isinstance(effect, Reject) for effect in stage.post(InterruptAgent()))
 
 
 def test_an_open_turn_in_an_overlap_can_be_committed():

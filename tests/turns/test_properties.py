@@ -6,14 +6,7 @@ from convsm.turns.table import ROWS
 from tests.turns.sequences import TAKEN, walk
 
 # What takes many steps in one order is left to the scenarios.
-RARE = {
-    "can_cut_agent",
-    "is_dismissal_due",
-    "is_decision_due",
-    "is_end_unlikely",
-    "is_mere_backchannel",
-    "changes_hands",
-}
+RARE = {"has_words_aside", "is_decision_due", "is_mere_backchannel", "is_end_unlikely", "changes_hands"}
 
 
 def test_every_invariant_holds_with_turn_handling_on_and_both_interpreters_agree(volume, first_seed):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
-from convsm.machine.events import Interrupted, ToolCalled, ToolCompleted
+from convsm.machine.events import Interrupted, ToolCalled, ToolCompleted, UserTranscript
 from convsm.turns import WordListClassifier
 from convsm.turns.effects import CompleteTurn
-from convsm.turns.events import InterimTranscript, MicrophoneMuted, SpeechStarted
+from convsm.turns.events import InterimTranscript, MicrophoneMuted, SpeechEnded, SpeechStarted
 from convsm.turns.reports import (
     AgentFalseInterruption,
     OverlappingSpeech,
@@ -141,6 +141,31 @@ def test_s17_a_backchannel_right_at_the_start_is_not_believed():
     assert stage.taking.state == "agent_speaking"
 
 
+@pytest.mark.parametrize(("before_the_end", "is_released"), [(0.25, True), (0.75, False)])
+def test_s18_a_short_word_right_before_the_end_is_an_answer(before_the_end, is_released):
+    settings = handling(interruption={"backchannel_boundary": (0.0, 0.5), "min_duration": 3.0})
+    stage = Stage(settings, classifier=WordListClassifier(), reply=None).agent(1.0, 5.0)
+    end = 6.0 - before_the_end
+    stage.user(end - 0.5, end - 0.1, "okay", stt_delay=0.1, silence=0.15).run(9)
+    committed = [turn.transcript for turn in stage.facts(UserTurnCommitted)]
+    assert committed == (["okay"] if is_released else [])
+
+
+def test_a_reply_that_is_sooner_than_the_detector_is_not_held_back():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).at(1.05, SpeechStarted(1.0))
+    stage.at(2.1, UserTranscript("so")).agent(2.2, 3.0).at(2.5, SpeechEnded(2.0)).run(9)
+    assert stage.when(PauseAudio) == []
+    assert list(stage.agent_path()) == [("speaking", *near(2.2)), ("listening", *near(5.2))]
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["so"]
+
+
+def test_words_behind_the_reply_to_them_leave_nobody_thinking():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(1.0, 2.0).agent(2.6, 3.0)
+    stage.at(3.0, UserTranscript("so")).run(9)
+    assert list(stage.agent_path()) == [("speaking", *near(2.6)), ("listening", *near(5.6))]
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["so"]
+
+
 def test_a_backchannel_resumes_at_once_and_leaves_no_words():
     stage = base(10.0, classifier=WordListClassifier()).user(5.0, 5.8, "uh-huh").run(14)
     assert stage.when(PauseAudio) == near(5.5)
@@ -148,6 +173,14 @@ def test_a_backchannel_resumes_at_once_and_leaves_no_words():
     assert [(one.verdict, one.text) for one in stage.facts(OverlappingSpeech)] == [("backchannel", "uh-huh")]
     assert len(stage.facts(UserTurnCommitted)) == 1
     assert [stage.speaker.position] == near(10.0)
+
+
+def test_a_backchannel_whose_words_come_late_is_no_turn():
+    stage = Stage(handling(), classifier=WordListClassifier(), reply=None).agent(0.5, 10.0)
+    stage.user(5.0, 5.8, "uh-huh", stt_delay=0.8).run(14)
+    assert stage.when(ResumeAudio) == near(6.6)
+    assert stage.facts(UserTurnCommitted) == []
+    assert stage.taking.turn.state == "silent"
 
 
 @pytest.mark.parametrize("is_heard", [True, False])
