@@ -7,10 +7,24 @@ from typing import Any
 import pytest
 
 from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
-from convsm.machine.events import Interrupted, ToolCalled, ToolCompleted, UserTranscript
+from convsm.machine.events import (
+    End,
+    Interrupted,
+    SocketClosed,
+    ToolCalled,
+    ToolCompleted,
+    UserTranscript,
+)
 from convsm.turns import WordListClassifier
 from convsm.turns.effects import CompleteTurn
-from convsm.turns.events import InterimTranscript, MicrophoneMuted, SpeechEnded, SpeechStarted
+from convsm.turns.events import (
+    InterimTranscript,
+    InterruptAgent,
+    MicrophoneMuted,
+    SpeechEnded,
+    SpeechStarted,
+    TurnHandlingChanged,
+)
 from convsm.turns.reports import (
     AgentFalseInterruption,
     OverlappingSpeech,
@@ -311,3 +325,58 @@ def test_s27_a_reply_is_held_back_as_long_as_the_user_has_hardly_paused(min_dela
 def test_nobody_is_asked_twice_about_a_turn():
     stage = base().run(10)
     assert stage.when(CompleteTurn) == near(3.0)
+
+
+def test_s10_text_cuts_the_agent_off_and_the_reply_to_it_plays():
+    stage = base(10.0).at(5.0, InterruptAgent()).agent(5.4, 1.0, turn=9).run(9)
+    assert [time for name, time in stage.agent_path() if name == "speaking"] == near(3.5, 5.4)
+    assert [stage.speaker.position] == near(1.5 + 1.0)
+
+
+def test_s26_what_was_held_back_in_a_tools_silence_is_spoken_afterwards():
+    stage = Stage(handling(interruption={"false_interruption_timeout": 0.2}), reply=None)
+    stage.at(0.5, ToolCalled("call_1", "weather")).user(0.85, 2.0).at(1.2, ToolCompleted("call_1", "rain"))
+    stage.agent(1.5, 1.0).run(6)
+    assert [name for name, _ in stage.agent_path()] == ["thinking", "listening", "speaking", "listening"]
+    assert stage.when(ResumeAudio) == near(2.0 + 0.5 + 0.2)
+    assert [fact.resumed for fact in stage.facts(AgentFalseInterruption)] == [True]
+    assert [stage.speaker.position] == near(1.0)
+
+
+@pytest.mark.parametrize("end", [End(), SocketClosed(1000)])
+def test_f3_nothing_resumes_once_the_conversation_ends(end):
+    stage = base(10.0).user(5.0, 5.8).at(6.5, end).run(12)
+    assert stage.facts(AgentFalseInterruption) == []
+    assert set(stage.timers) <= {"close", "drain"}
+    assert [stage.speaker.position] == near(2.0)
+
+
+def test_f5_speech_that_only_the_server_hears_decides_nothing_by_itself():
+    stage = base(10.0, server_owned=True).user(5.0, 5.8)
+    stage.at(5.6, SpeechStarted(5.5, "server")).at(6.0, SpeechEnded(5.8, "server")).run(12)
+    assert stage.when(ResumeAudio) == near(8.3)
+
+
+def test_p4_p5_settings_that_forbid_a_pause_end_it_at_the_next_silence():
+    stage = base(10.0).user(5.0, 6.0)
+    stage.at(5.7, TurnHandlingChanged(handling(interruption={"false_interruption_timeout": None}))).run(9)
+    assert stage.when(ResumeAudio) == near(6.5)
+
+
+def test_p6_a_manual_interruption_of_a_paused_agent_is_final():
+    stage = base(10.0).user(5.0, 6.0).at(5.7, InterruptAgent()).run(9)
+    assert stage.when(Flush) == near(5.7)
+    assert stage.facts(AgentFalseInterruption) == []
+    assert "dismissal" not in stage.timers
+
+
+def test_speech_whose_end_was_buffered_while_paused_is_played_to_its_last_sample():
+    # The pieces of one turn, the latter of which come while the agent is paused.
+    stage = Stage(handling(), reply=None)
+    for time in (1.0, 1.2, 3.0, 3.2):
+        stage.agent(time, 1.0, turn=1)
+    stage.user(2.0, 2.8).run(20)
+    assert stage.when(PauseAudio) == near(2.5)
+    assert stage.when(ResumeAudio) == near(5.3)
+    assert [stage.speaker.position] == near(4.0)
+    assert list(stage.agent_path())[-1] == ("listening", *near(5.3 + 2.5))
