@@ -101,6 +101,7 @@ class Interpreter:
         collected: list[Effect] = []
         model._effects = collected
         trigger.trigger(model, event)
+        model._effects = []  # let go: they may hold a long piece of speech
         if model.state != source:
             return (StateChanged(source, model.state, kind.__name__, event.at), *collected)
         return tuple(collected)
