@@ -15,8 +15,9 @@ from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, 
 from convsm.runtime.answers import answer_by_hand
 from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
+from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import AsyncEventStream
-from convsm.runtime.wiring import Opening, upload_file
+from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:

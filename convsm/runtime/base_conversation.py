@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+import attrs
+
 from convsm.errors import ConnectionFailed, RefusedCommand
 from convsm.machine import SessionOptions
 from convsm.machine.effects import AnnounceEnd, StateChanged
@@ -19,8 +21,9 @@ from convsm.protocols.elevenlabs_opening import ConversationInitiationData, OnPr
 from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, MultimodalMessage
 from convsm.runtime.callbacks import observers
 from convsm.runtime.driver import Driver, Stream, Wiring
+from convsm.runtime.elevenlabs import Client, ElevenLabsOpening
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Client, DisconnectionDetails, Observer, Opening, multimodal_message
+from convsm.runtime.wiring import DisconnectionDetails, Observer, Opening, multimodal_message
 from convsm.transport.options import TransportOptions
 
 if TYPE_CHECKING:
@@ -272,7 +275,7 @@ class ConversationBase(Generic[AnyDriver]):
     # Putting it together
 
     def _opening(self) -> Opening:
-        return Opening(
+        return ElevenLabsOpening(
             client=self.client,
             agent_id=self.agent_id,
             user_id=self.user_id,
@@ -282,6 +285,7 @@ class ConversationBase(Generic[AnyDriver]):
             environment=self.environment,
             has_audio=self.audio_interface is not None,
             allow_insecure=self.allow_insecure,
+            equal_id=self.equal_id,
         )
 
     def _resolver(self, opening: Opening) -> Callable[[], Any]:
@@ -292,11 +296,12 @@ class ConversationBase(Generic[AnyDriver]):
         opening = self._opening()
         options = opening.session_options(self.session_options, self.audio_required)
         streams, self._waiting_streams = self._waiting_streams, ()
+        transport = self.transport_options or TransportOptions()
         return Wiring(
             options=options,
-            codec=opening.codec(self.equal_id),
+            codec=opening.codec(),
             resolve_url=self._resolver(opening),
-            transport=self.transport_options or TransportOptions(),
+            transport=attrs.evolve(transport, headers={**opening.headers, **transport.headers}),
             audio=None if options.text_only else self.audio_interface,
             tools=self.client_tools,
             observers=observers(vars(self)),
@@ -317,7 +322,7 @@ class ConversationBase(Generic[AnyDriver]):
             fspath(self.record),
             options,
             include_audio=self.record_audio,
-            header={"protocol": "elevenlabs"},
+            header={"protocol": self._opening().protocol},
             append=is_restart,
         )
 

@@ -12,9 +12,10 @@ from convsm.errors import ConfigurationError, ConvsmError
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
+from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.runtime.wiring import Opening, upload_file
+from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
