@@ -93,7 +93,7 @@ class AsyncNotifier:
             try:
                 result = callback(*arguments)
                 if inspect.isawaitable(result):
-                    await (result if self._deadline is None else self._in_time(result, self._deadline))
+                    await (result if self._deadline is None else self._in_time(name, result))
             except asyncio.CancelledError:
                 # Either somebody cancelled what the callback waited for, or the loop is shut down.
                 if self._is_cancelled:
@@ -114,8 +114,13 @@ class AsyncNotifier:
         if self._deadline is None:
             self._deadline = self._loop.time() + FAREWELL_SECONDS
 
-    async def _in_time(self, awaited: Awaitable[Any], deadline: float) -> None:
-        await asyncio.wait_for(awaited, max(0.0, deadline - self._loop.time()))
+    async def _in_time(self, name: str, awaited: Awaitable[Any]) -> None:
+        assert self._deadline is not None
+        try:
+            # Never zero: each is at least begun.
+            await asyncio.wait_for(awaited, max(0.001, self._deadline - self._loop.time()))
+        except asyncio.TimeoutError:
+            logger.warning("%s was given up, for the loop is shut down", name)
 
     @property
     def _is_cancelled(self) -> bool:
