@@ -49,7 +49,9 @@ def run_on_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Make a coroutine function of one that may block."""
+    """Make a coroutine function of one that may block, unless it is one."""
+    if asyncio.iscoroutinefunction(call):
+        return call
 
     async def run(*arguments: Any) -> Any:
         return await asyncio.to_thread(call, *arguments)

@@ -95,7 +95,7 @@ async def test_d22_a_busy_tool_freezes_neither_the_loop_nor_the_end(agent):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_d24_a_tools_result_is_sent_on_the_sessions_loop_by_no_task_of_its_own(agent, is_async):
+def test_d24_a_tools_result_is_sent_on_the_sessions_loop_by_no_task_of_its_own(agent, is_async, monkeypatch):
     sent_on: list[threading.Thread] = []
 
     def plain(parameters: object) -> str:
@@ -112,9 +112,15 @@ def test_d24_a_tools_result_is_sent_on_the_sessions_loop_by_no_task_of_its_own(a
         ) as talk:
             talk.conversation.client_tools.register("work", waiting if is_async else plain)
             connection = await talk.start()
-            transport = talk.conversation._driver.transport
-            send = transport.send
-            transport.send = lambda frame: (sent_on.append(threading.current_thread()), send(frame))
+            driver = talk.conversation._driver
+            assert driver is not None
+            send = driver.transport.send
+
+            def note(frame: bytes) -> None:
+                sent_on.append(threading.current_thread())
+                send(frame)
+
+            monkeypatch.setattr(driver.transport, "send", note)
             tasks = asyncio.all_tasks()
             connection.send(CallTool("work"))
             await until(lambda: connection.tool_results)
@@ -198,6 +204,7 @@ async def test_d27_two_interruptions_at_once_cut_one_output_and_fail_nothing(age
             connection.send(SendAudio(bytes(320), turn))
             await until(lambda: log[-1] == 320)
             driver = talk.conversation._driver
+            assert driver is not None
             for _ in range(2):  # as when both come in one read of the socket
                 for event in driver._wiring.codec.decode(
                     b'{"type": "interruption", "interruption_event": {"event_id": %d}}' % turn
@@ -403,7 +410,10 @@ async def test_a_callback_that_raises_ends_nothing(agent, caplog):
         heard.append(text)
         raise ValueError("mine")
 
-    async with conversing(agent, callback_agent_response=hear, callback_disconnect=lambda _: 1 / 0) as talk:
+    def fail(details: DisconnectionDetails) -> None:
+        raise ValueError("mine, too")
+
+    async with conversing(agent, callback_agent_response=hear, callback_disconnect=fail) as talk:
         connection = await talk.start()
         connection.send(Say("one", b""))
         connection.send(Say("two", b""))
@@ -433,26 +443,28 @@ async def test_a_callback_whose_awaited_task_is_cancelled_ends_nothing(agent, ca
     assert "callback_agent_response was cancelled" in caplog.text
 
 
-def test_callbacks_see_the_context_of_the_start_whoever_brings_the_first(agent):
+def test_callbacks_see_the_context_of_the_start_whoever_brings_the_first():
     who = contextvars.ContextVar("who", default="nobody")
     seen: list[str] = []
 
     @on_loop
     async def converse():
         who.set("starter")
-        async with conversing(
-            agent,
-            callback_state_change=None,
-            callback_interruption=lambda _: seen.append(who.get()),
-            callback_disconnect=lambda _: seen.append(who.get()),
-            audio_interface=Interface(),
-        ) as talk:
-            await talk.start()
-            who.set("another")
-            await talk.finish()
+        # The end is brought by a timer that the ending task sets.
+        with LoopbackAgent([IgnoreClose()]) as agent:
+            async with conversing(
+                agent,
+                callback_state_change=None,
+                callback_disconnect=lambda _: seen.append(who.get()),
+                session_options=SessionOptions(close_seconds=0.05),
+            ) as talk:
+                connection = await talk.start()
+                await until(connection.script_done.is_set)
+                who.set("another")
+                await talk.finish()
 
     converse()
-    assert set(seen) == {"starter"}
+    assert seen == ["starter"]
 
 
 # Waiting from inside
@@ -621,7 +633,7 @@ def test_a_session_that_is_left_open_when_the_loop_ends_is_closed_and_announced(
     talks = []
 
     async def converse() -> None:
-        options = {} if has_callbacks else {"callback_state_change": None}
+        options: dict[str, Any] = {} if has_callbacks else {"callback_state_change": None}
         talk = Talk(agent, audio_interface=interface, callback_disconnect=tell, **options)
         talks.append(talk)
         await talk.start()
