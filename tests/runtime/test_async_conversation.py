@@ -609,8 +609,8 @@ async def test_two_sessions_on_one_loop_share_tools_and_nothing_else(agent):
         first, second = await one.start(), await other.start(1)
         for connection, name in ((first, "a"), (second, "b")):
             connection.send(CallTool("meet", parameters={"name": name}))
+        await until(lambda: first.tool_results and second.tool_results)
         for connection, name in ((first, "a"), (second, "b")):
-            await until(lambda connection=connection: connection.tool_results)
             assert [result["result"] for result in connection.tool_results] == [name]
         await one.finish()
         second.send(Ping(1))
