@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,8 +99,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
 
         Returns once the session is idle, the audio interface has stopped and the callbacks have run, or
         one second after it became idle; from a callback or a tool it waits for idle only. If the waiting
-        task is cancelled, the conversation is ended as by ``end_session`` and cleaned up before
-        CancelledError goes on.
+        task is cancelled, however often, the conversation is ended as by ``end_session`` and cleaned up
+        before CancelledError goes on; a callback or a tool that is cancelled does not wait for that.
 
         Returns:
             The conversation's id; None if it ended before the server accepted.
@@ -113,7 +114,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             await self._settle(driver)
         except asyncio.CancelledError:
             driver.end()
-            await self._settle(driver)
+            if not driver.is_current:
+                await _undisturbed(self._settle(driver))
             raise
         return self._outcome(driver)
 
@@ -290,6 +292,14 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             return opening.url(str(answer.signed_url))
 
         return resolve_url
+
+
+async def _undisturbed(cleanup: Coroutine[Any, Any, None]) -> None:
+    """Wait for something that ends soon, through all cancellations; the caller passes on the first."""
+    task = asyncio.get_running_loop().create_task(cleanup, name="convsm-cleanup")
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
 
 
 async def _answered(ask: Callable[[], Any], is_asynchronous: bool) -> Any:

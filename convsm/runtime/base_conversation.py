@@ -266,11 +266,13 @@ class ConversationBase(Generic[AnyDriver]):
 
     def _attach(self, stream: Stream) -> None:
         """Have a stream read the session that is on, or the next one."""
-        driver = self._driver
-        if driver is not None and driver.ending is None:
-            driver.add_stream(stream)
-        else:
-            self._waiting_streams = (*self._waiting_streams, stream)
+        with self._starting:  # a start takes those that wait
+            driver = self._driver
+            if driver is not None and driver.ending is None:
+                driver.add_stream(stream)
+            else:
+                waiting = (each for each in self._waiting_streams if not each.is_closed)
+                self._waiting_streams = (*waiting, stream)
 
     # Putting it together
 

@@ -12,6 +12,7 @@ from convsm.errors import ConfigurationError, ConvsmError
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
+from convsm.runtime.driver import Wiring
 from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
@@ -243,6 +244,13 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
         return stream
 
     # Putting it together
+
+    def _wiring(self) -> Wiring:
+        if inspect.iscoroutinefunction(getattr(self.audio_interface, "start", None)):
+            raise ConfigurationError(
+                "The audio interface is asynchronous; use AsyncConversation, or give an AudioInterface."
+            )
+        return super()._wiring()
 
     def _resolver(self, opening: Opening) -> Callable[[], str]:
         def resolve_url() -> str:

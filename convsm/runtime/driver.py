@@ -60,6 +60,10 @@ class Stream(Protocol):
     """A reader of everything that happens."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it reads no more."""
+
+    @property
     def wants_frames(self) -> bool:
         """Whether raw frames are wanted."""
 
@@ -242,7 +246,7 @@ class Driver(ABC):
 
     def add_stream(self, stream: Stream) -> None:
         """Have a stream read everything from now on; one that comes after the end is closed."""
-        self._streams = (*self._streams, stream)
+        self._streams = (*(each for each in self._streams if not each.is_closed), stream)
         self._is_tapped = self._wants_frames()
         if self.ending is not None:
             stream.close()

@@ -75,6 +75,11 @@ class Subscription:
         self._is_closed = False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more is added; what waits can still be read."""
+        return self._is_closed
+
+    @property
     def wants_frames(self) -> bool:
         """Whether raw frames are wanted."""
         return any(issubclass(raw, self._kinds) for raw in RAW)
@@ -98,8 +103,9 @@ class EventStream(Subscription):
 
     Events are those of ``convsm.machine.events`` that inform users, the messages of
     ``convsm.protocols.messages``, ``StateChanged``, ``TranscriptChanged``, ``Measured``,
-    ``SessionMeasured``, ``UnhandledTool``, ``FrameReceived``, ``FrameSent`` and, last,
-    ``DisconnectionDetails``. One reader at a time, on any thread; reading never delays the session.
+    ``SessionMeasured``, ``UnhandledTool`` (with ``callback_unhandled_tool`` only), ``FrameReceived``,
+    ``FrameSent`` and, last, ``DisconnectionDetails``. One reader at a time, on any thread; reading never
+    delays the session. Who stops reading before the end leaves it as a context manager or closes it.
 
     Attributes:
         dropped: How many events were dropped because the reader was 65,536 events behind.
