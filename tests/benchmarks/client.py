@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +27,7 @@ class Count:
         self.count = count
         self.received = 0
         self.size = 0
-        self.is_done: threading.Event | asyncio.Event = threading.Event()
+        self.is_done: Any = threading.Event()
         self.began = self.ended = (0.0, 0.0)
 
     def add(self, audio: bytes) -> None:
@@ -93,27 +94,31 @@ class AsyncSink:
         self.count.add(audio)
 
 
-def conversation(name: str, shell: str, url: str, sink: object) -> Any:
-    """Return a conversation of one of the packages, in one of its shells."""
+def conversations(name: str, shell: str, url: str) -> Callable[[Any], Any]:
+    """Return what makes conversations of one of the packages, in one of its shells, with one client."""
     if name == "elevenlabs":
         package = import_module("elevenlabs")
         module = import_module("elevenlabs.conversational_ai.conversation")
     else:
         package = module = import_module("convsm")
     prefix = "Async" if shell == "asyncio" else ""
-    getattr(module, f"{prefix}AudioInterface").register(type(sink))
+    interface, kind = (getattr(module, prefix + each) for each in ("AudioInterface", "Conversation"))
     # Both asyncio shells take the blocking client, of which nothing but the URL is asked here.
     client = package.ElevenLabs(api_key="key", base_url=url)
-    kind = getattr(module, f"{prefix}Conversation")
-    return kind(client, "agent", requires_auth=False, audio_interface=sink)
+
+    def make(sink: Any) -> Any:
+        interface.register(type(sink))
+        return kind(client, "agent", requires_auth=False, audio_interface=sink)
+
+    return make
 
 
 def run_on_threads(name: str, url: str, count: Count) -> float:
     """Receive; return when the end was asked for."""
     before = set(threading.enumerate())
-    held = conversation(name, "threads", url, Sink(count))
+    held = conversations(name, "threads", url)(Sink(count))
     held.start_session()
-    count.is_done.wait(PATIENCE)  # type: ignore[arg-type, unused-coroutine]
+    count.is_done.wait(PATIENCE)
     ended_at = time.perf_counter()
     held.end_session()
     held.wait_for_session_end()
@@ -124,10 +129,10 @@ def run_on_threads(name: str, url: str, count: Count) -> float:
 
 async def run_on_a_loop(name: str, url: str, count: Count) -> float:
     """Do the same on an event loop."""
-    done = count.is_done = asyncio.Event()
-    held = conversation(name, "asyncio", url, AsyncSink(count))
+    count.is_done = asyncio.Event()
+    held = conversations(name, "asyncio", url)(AsyncSink(count))
     await held.start_session()
-    await asyncio.wait_for(done.wait(), PATIENCE)
+    await asyncio.wait_for(count.is_done.wait(), PATIENCE)
     ended_at = time.perf_counter()
     await held.end_session()
     await held.wait_for_session_end()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import statistics
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 __all__ = ["CLIENTS", "SIZE", "load_average", "print_costs", "run", "spread"]
@@ -58,3 +61,31 @@ def spread(values: list[float]) -> str:
 def load_average() -> str:
     """Return how busy the machine was in the last minute."""
     return Path("/proc/loadavg").read_text().split()[0]
+
+
+def lateness(seconds: list[float]) -> dict[str, float]:
+    """Return median, 99th percentile and maximum, in milliseconds."""
+    ordered = sorted(seconds)
+    places = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    return {name: 1e3 * ordered[math.ceil(place * len(ordered)) - 1] for name, place in places.items()}
+
+
+def raise_file_limit() -> int:
+    """Allow this process as many open files as the system lets it, and return how many."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+async def lines_of_standard_input() -> AsyncIterator[str]:
+    """Yield what a parent process says, without a thread."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        while line := await reader.readline():
+            yield line.decode().strip()
+    finally:
+        transport.close()
