@@ -46,8 +46,8 @@ from tests.runtime.helpers import PATIENCE, join_threads
 # imports, the executor's thread.
 ROUNDS, LONG_ROUNDS, FIRST_ROUNDS = 14, 134, 2
 
-# What a session may leave in the interpreter's own tables, on average.
-SPARE_BYTES = 100
+# What may be left in tables of the interpreter's and of the tests before, whatever the number of sessions.
+SPARE_BYTES = 64 * 1024
 
 
 class Interrupted(Exception):
@@ -273,13 +273,12 @@ class Holdings:
             size,
         )
 
-    def assert_back(self, sessions: int) -> None:
-        """Assert that after so many sessions this is what the process holds again."""
+    def assert_back(self) -> None:
+        """Assert that this is what the process holds again."""
         now = Holdings.count()
         assert (now.objects - self.objects, self.objects - now.objects) == (Counter(), Counter())
         assert now == self
-        left = (now.size - self.size) / sessions
-        assert left < SPARE_BYTES, f"{left:.0f} bytes a session are left"
+        assert now.size - self.size < SPARE_BYTES
 
 
 @pytest.fixture
@@ -307,7 +306,7 @@ def test_sessions_on_threads_leave_nothing_behind(rounds):
     hold(FIRST_ROUNDS)
     before = Holdings.count()
     hold(rounds)
-    before.assert_back(rounds * len(WAYS))
+    before.assert_back()
 
 
 @pytest.mark.usefixtures("only_what_is_held_counts")
@@ -328,6 +327,6 @@ def test_sessions_on_a_loop_leave_nothing_behind(rounds):
         await hold(FIRST_ROUNDS)
         before = Holdings.count()
         await hold(rounds)
-        before.assert_back(rounds * len(ways))
+        before.assert_back()
 
     asyncio.run(main())
