@@ -595,6 +595,33 @@ async def test_it_can_be_started_again_also_in_the_callback_of_its_end(agent):
     assert endings == ["user"] * 3
 
 
+def test_it_can_be_started_again_on_another_loop(agent):
+    endings: list[str] = []
+    interface = Interface()
+    conversation = AsyncConversation(
+        ElevenLabs(base_url=agent.base_url),
+        "agent_1",
+        requires_auth=False,
+        audio_interface=interface,
+        callback_disconnect=lambda details: endings.append(details.reason),
+    )
+
+    async def leave_open() -> None:
+        await conversation.start_session()
+        await conversation.wait_until_ready(PATIENCE)
+
+    async def end() -> None:
+        await leave_open()
+        await conversation.end_session()
+        await conversation.wait_for_session_end()
+
+    for converse in (leave_open, end, leave_open):
+        asyncio.run(converse())
+    assert endings == ["error", "user", "error"]
+    assert conversation.conversation_id == "conv_2"
+    assert interface.log.count("start") == interface.log.count("stop")
+
+
 @on_loop
 async def test_two_sessions_on_one_loop_share_tools_and_nothing_else(agent):
     met: list[str] = []
