@@ -1,4 +1,4 @@
-"""What is asyncio's own: tasks and threads, callbacks, waiting from inside. All else both shells are held to."""
+"""What is asyncio's own: tasks and threads, callbacks, waiting from inside. All else runs over both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import threading
 import time
-import warnings
 from typing import Any
 
 import pytest
@@ -35,9 +34,6 @@ from convsm.testing import (
 )
 from tests.runtime.helpers import BY_USER, PATIENCE, nothing_is_left  # noqa: F401 (a fixture)
 from tests.runtime.on_loop import Interface, conversing, forever, on_loop, registered, until
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
 
 
 @pytest.fixture

@@ -23,9 +23,6 @@ from convsm.testing import (
 from tests.runtime.helpers import BY_USER, PATIENCE, nothing_is_left  # noqa: F401 (a fixture)
 from tests.runtime.on_loop import Interface, Talk, conversing, forever, on_loop, registered, until
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-
 
 @pytest.fixture
 def agent():
