@@ -92,8 +92,10 @@ class AsyncAudioPort:
         self._wake()
 
     def stop(self) -> None:
-        """Close the interface, once its start has returned."""
+        """Close the interface, once its start has returned; an output that is still awaited is cancelled."""
         self._is_stopping = True
+        self._speech.clear()
+        self._cut_output()
         self._wake()
 
     async def join(self, timeout: float) -> None:
@@ -119,7 +121,8 @@ class AsyncAudioPort:
 
     def _cut_output(self) -> None:
         # Only what was handed over before the interruption, and that once: cancellations are counted.
-        if not self._has_to_interrupt or not self._is_handing_over or self._is_cut:
+        is_wanted = self._has_to_interrupt or self._is_stopping
+        if not is_wanted or not self._is_handing_over or self._is_cut:
             return
         assert self._task is not None
         if self._task is asyncio.current_task():
@@ -212,7 +215,7 @@ class AsyncAudioPort:
         finally:
             self._is_handing_over = False
             self._take_back_cut()
-        if not self._has_to_interrupt:
+        if not (self._has_to_interrupt or self._is_stopping):
             self._reckoning.hand_over(play)
 
     def _take_back_cut(self) -> int:

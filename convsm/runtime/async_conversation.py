@@ -33,11 +33,13 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
     All methods belong to the thread of one running event loop, and may be called in every state, from any
     task, callback, tool or method of the audio interface there. The conversation can be started again after
     it ended. As a context manager it starts, waits until the server has accepted, and ends when the body
-    is left, also by cancellation.
+    is left, also by cancellation. One that is still on when ``asyncio.run`` ends is closed and announced, as
+    an error.
 
     Callbacks and tools may be plain functions or coroutine functions. Callbacks run one at a time, in order,
     in a task of their own: one that waits delays only other callbacks, and one that raises is logged and ends
-    nothing. A plain callback must not block; a plain tool may, it runs on a thread.
+    nothing. A plain callback must not block; a plain tool may, it runs on a thread. Callbacks see the context
+    variables of the call of ``start_session``.
 
     Attributes:
         client: As given to the constructor, like all attributes named as its arguments.

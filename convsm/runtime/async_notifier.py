@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from convsm.runtime.notifier import LIMIT
@@ -19,13 +19,14 @@ logger = logging.getLogger("convsm.callbacks")
 
 # How long all that is still to be awaited may take when the loop is shut down.
 FAREWELL_SECONDS = 1.0
+LEAST_SECONDS = 0.001
 
 
 class AsyncNotifier:
     """Runs callbacks one at a time, in order, in a task that starts with the first.
 
-    What a callback returns is awaited, if it can be. A callback that waits delays only the callbacks
-    behind it; one that raises is logged with its name and ends nothing. A plain one that blocks
+    What a callback returns is awaited in a task of its own, if it can be. A callback that waits delays only
+    the callbacks behind it; one that raises is logged with its name and ends nothing. A plain one that blocks
     blocks the loop, as it would anywhere. A loop that is shut down waits for the end to be told.
     """
 
@@ -93,11 +94,8 @@ class AsyncNotifier:
             try:
                 result = callback(*arguments)
                 if inspect.isawaitable(result):
-                    await (result if self._deadline is None else self._in_time(name, result))
+                    await self._finish(name, asyncio.ensure_future(result))
             except asyncio.CancelledError:
-                # Either somebody cancelled what the callback waited for, or the loop is shut down.
-                if self._is_cancelled:
-                    self._hurry()
                 logger.warning("%s was cancelled; the conversation goes on", name)
             except Exception:
                 logger.exception("%s raised; the conversation goes on", name)
@@ -110,20 +108,25 @@ class AsyncNotifier:
             # The loop is shut down, which ends the session; that is still to be told.
             self._hurry()
 
+    async def _finish(self, name: str, result: asyncio.Future[Any]) -> None:
+        # In a task of its own: whether the callback or the loop is cancelled, Python 3.10 cannot tell.
+        if self._deadline is None:
+            try:
+                await asyncio.wait([result])
+            except asyncio.CancelledError:
+                self._hurry()
+                result.cancel()
+        if self._deadline is not None:
+            # Never zero: each is at least begun.
+            remaining = max(LEAST_SECONDS, self._deadline - self._loop.time())
+            await asyncio.wait([result], timeout=remaining)
+            if not result.done():
+                logger.warning("%s was given up, for the loop is shut down", name)
+                result.cancel()
+                await asyncio.wait([result], timeout=LEAST_SECONDS)
+                return
+        await result
+
     def _hurry(self) -> None:
         if self._deadline is None:
             self._deadline = self._loop.time() + FAREWELL_SECONDS
-
-    async def _in_time(self, name: str, awaited: Awaitable[Any]) -> None:
-        assert self._deadline is not None
-        try:
-            # Never zero: each is at least begun.
-            await asyncio.wait_for(awaited, max(0.001, self._deadline - self._loop.time()))
-        except asyncio.TimeoutError:
-            logger.warning("%s was given up, for the loop is shut down", name)
-
-    @property
-    def _is_cancelled(self) -> bool:
-        # Python 3.10 cannot tell.
-        cancelling = getattr(self._task, "cancelling", lambda: 0)
-        return bool(cancelling())

@@ -70,8 +70,8 @@ class Stream(Protocol):
     def put(self, event: object) -> None:
         """Add an event; never blocks."""
 
-    def close(self) -> None:
-        """Add no more."""
+    def close(self, last: object | None = None) -> None:
+        """Add no more but a last event, which is never dropped; a second close does nothing."""
 
 
 @attrs.frozen
@@ -245,11 +245,11 @@ class Driver(ABC):
     # Readers
 
     def add_stream(self, stream: Stream) -> None:
-        """Have a stream read everything from now on; one that comes after the end is closed."""
+        """Have a stream read everything from now on; one that comes after the end reads that only."""
         self._streams = (*(each for each in self._streams if not each.is_closed), stream)
         self._is_tapped = self._wants_frames()
         if self.ending is not None:
-            stream.close()
+            stream.close(DisconnectionDetails.of(self.ending))
 
     def _wants_frames(self) -> bool:
         return any(stream.wants_frames for stream in self._streams) or any(
@@ -393,5 +393,4 @@ class Driver(ABC):
             self.is_ready.set()
             self.is_over.set()
             for stream in self._streams:
-                stream.put(DisconnectionDetails.of(effect))
-                stream.close()
+                stream.close(DisconnectionDetails.of(effect))

@@ -88,6 +88,12 @@ class Subscription:
         """Whether an event is wanted."""
         return isinstance(event, self._kinds) if self._kinds else not isinstance(event, RAW)
 
+    def _end(self, last: object | None) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            if last is not None and self.wants(last):
+                self._queue.append(last)
+
     def _keep(self, event: object) -> bool:
         if self._is_closed or not self.wants(event):
             return False
@@ -122,10 +128,14 @@ class EventStream(Subscription):
             if self._keep(event):
                 self._condition.notify()
 
-    def close(self) -> None:
-        """Add no more; what waits can still be read."""
+    def close(self, last: object | None = None) -> None:
+        """Add no more; what waits can still be read.
+
+        Args:
+            last: An event behind all others, which is never dropped.
+        """
         with self._condition:
-            self._is_closed = True
+            self._end(last)
             self._condition.notify()
 
     def __iter__(self) -> Self:
@@ -165,9 +175,13 @@ class AsyncEventStream(Subscription):
         if self._keep(event):
             self._wake()
 
-    def close(self) -> None:
-        """Add no more; what waits can still be read."""
-        self._is_closed = True
+    def close(self, last: object | None = None) -> None:
+        """Add no more; what waits can still be read.
+
+        Args:
+            last: An event behind all others, which is never dropped.
+        """
+        self._end(last)
         self._wake()
 
     def _wake(self) -> None:

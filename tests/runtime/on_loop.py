@@ -10,11 +10,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from convsm import AsyncAudioInterface, AsyncConversation, ConvsmError, DisconnectionDetails, ElevenLabs
+from convsm import (
+    AsyncAudioInterface,
+    AsyncConversation,
+    ClientTools,
+    ConvsmError,
+    DisconnectionDetails,
+    ElevenLabs,
+)
 from convsm.testing import LoopbackAgent, LoopbackConnection
 from tests.runtime.helpers import PATIENCE
 
-__all__ = ["Interface", "Talk", "conversing", "on_loop", "until"]
+__all__ = ["Interface", "Talk", "conversing", "forever", "on_loop", "registered", "until"]
 
 
 def on_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -63,6 +70,19 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(look(), PATIENCE)
+
+
+def registered(*handlers: Callable[..., Any]) -> ClientTools:
+    """Tools of these handlers, by their names."""
+    tools = ClientTools()
+    for handler in handlers:
+        tools.register(handler.__name__, handler)
+    return tools
+
+
+async def forever(*_: object) -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()
 
 
 class Interface(AsyncAudioInterface):
