@@ -60,6 +60,7 @@ class Session(Emitters):
         collected: list[Effect] = []
         self._effects = collected
         trigger.trigger(self, event)
+        self._effects = []  # let go: they may hold a long piece of speech
         if self.state != source:
             return (StateChanged(source, self.state, kind.__name__, event.at), *collected)
         return tuple(collected)

@@ -267,7 +267,8 @@ class ElevenLabsCodec:
     def __init__(self, opening: Iterable[bytes] = (), *, equal_id: Literal["play", "drop"] = "play") -> None:
         if equal_id not in ("play", "drop"):
             raise ConfigurationError(f"equal_id is {equal_id!r}; choose 'play' or 'drop'.")
-        self._opening = tuple(opening)
+        # Copied, for orjson's own take 4 kB each, and these are kept as long as the session.
+        self._opening = tuple(bytes(memoryview(frame)) for frame in opening)
         self._decoders = DECODERS
         if equal_id == "drop":
             self._decoders = DECODERS | {"interruption": partial(_interruption, first_fresh=1)}
