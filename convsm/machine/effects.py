@@ -16,6 +16,7 @@ __all__ = [
     "EFFECTS",
     "AnnounceEnd",
     "BeginPlayout",
+    "CancelReply",
     "CancelTimer",
     "CancelTool",
     "CloseSocket",
@@ -23,11 +24,13 @@ __all__ = [
     "DropSocket",
     "Effect",
     "Flush",
+    "ItemHeard",
     "Notify",
     "OpenSocket",
     "Play",
     "Pong",
     "Reject",
+    "RequestReply",
     "RunTool",
     "SendOpening",
     "SetTimer",
@@ -123,6 +126,37 @@ class ToolResult:
     result: str
     is_error: bool = False
     error_type: str | None = None
+
+
+@attrs.frozen
+class RequestReply:
+    """Message: asks the server for a response, where it does not give one by itself.
+
+    Attributes:
+        instructions: What holds for this response in place of the session's instructions.
+        options: More settings of this response, as the protocol names them.
+    """
+
+    instructions: str | None = None
+    options: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class CancelReply:
+    """Message: tells the server to stop generating its response."""
+
+
+@attrs.frozen
+class ItemHeard:
+    """Message: how much of something that was cut was heard; of the rest the agent shall know nothing.
+
+    Attributes:
+        item: The server's id of it.
+        audio_bytes: How much was heard, in the session's output format; 0 for nothing.
+    """
+
+    item: str
+    audio_bytes: int
 
 
 # Audio

@@ -17,6 +17,7 @@ from convsm.machine.events import (
     Pinged,
     Played,
     Send,
+    SessionFailed,
     SessionReady,
     SocketClosed,
     TextPart,
@@ -25,17 +26,15 @@ from convsm.machine.events import (
     ToolCompleted,
     UserAudio,
 )
-from convsm.machine.guards import Guards
+from convsm.machine.hearing import hear
+from convsm.machine.replies import Replies
 
 __all__ = ["Emitters"]
 
 
 @attrs.define
-class Emitters(Guards):
+class Emitters(Replies):
     """Everything a row can ask for. Each emitter gets the event that is being handled."""
-
-    def _emit(self, effect: effects.Effect) -> None:
-        self._effects.append(effect)
 
     # Opening
 
@@ -74,6 +73,10 @@ class Emitters(Guards):
     def play(self, event: AgentAudio) -> None:
         """Hand the audio over under the next number."""
         self.handed += 1
+        self.latest_turn = max(self.latest_turn, event.turn)
+        if event.item is not None:
+            self.latest_item = event.item
+            self.unheard.append((self.handed, event.item, len(event.audio)))
         self._emit(effects.Play(self.handed, event.audio, event.turn))
 
     def begin_playout(self, event: Event) -> None:
@@ -84,6 +87,8 @@ class Emitters(Guards):
     def note_heard(self, event: Played) -> None:
         """Remember how far the loudspeaker came."""
         self.heard = event.through
+        self.beyond = event.beyond if event.through < self.handed else 0
+        hear(self.unheard, self.heard_bytes, event.through)
 
     def lose_playout(self, event: Event) -> None:
         """Count on none of what was handed over being heard."""
@@ -96,9 +101,17 @@ class Emitters(Guards):
             self._emit(effects.Flush())
 
     def void_turn(self, event: Interrupted) -> None:
-        """Fall silent and never go back behind the interruption."""
-        if self.fresh_from is None or event.fresh_from > self.fresh_from:
-            self.fresh_from = event.fresh_from
+        """Fall silent and never go back behind the interruption; the user's turn comes first."""
+        self.wanted = None
+        self._void(event, event.fresh_from)
+
+    def void_latest_turn(self, event: Event) -> None:
+        """Fall silent and never go back to what is played or generated."""
+        self._void(event, self.latest_turn + 1)
+
+    def _void(self, event: Event, fresh_from: int) -> None:
+        if self.fresh_from is None or fresh_from > self.fresh_from:
+            self.fresh_from = fresh_from
         self.response_open = False
         self.flush(event)
 
@@ -194,6 +207,11 @@ class Emitters(Guards):
         """Remember that the agent ended the conversation."""
         self.has_hung_up = True
 
+    def note_failure(self, event: SessionFailed) -> None:
+        """Remember why the session cannot go on, unless the agent ended it before."""
+        if self.failure is None and not self.has_hung_up:
+            self.failure = event.message
+
     def _blame(
         self,
         reason: str,
@@ -204,7 +222,9 @@ class Emitters(Guards):
     ) -> None:
         was_ready = self.conversation_id is not None
         # Before the server's acceptance there is no conversation that the agent could hang up.
-        if self.has_hung_up and was_ready:
+        if self.failure is not None:
+            reason, message = "error", f"the server ended the session: {self.failure}"
+        elif self.has_hung_up and was_ready:
             reason = "agent"
         self.ending = AnnounceEnd(reason, message, code, close_reason, was_ready, status)
 
@@ -231,6 +251,10 @@ class Emitters(Guards):
     def blame_connection(self, event: ConnectionFailed) -> None:
         """The connection never opened."""
         self._blame("error", event.message, status=event.status)
+
+    def blame_server(self, event: SessionFailed) -> None:
+        """The server refused the session."""
+        self._blame("error", f"the server refused the session: {event.message}")
 
     def blame_silence(self, event: Event) -> None:
         """The server never accepted."""

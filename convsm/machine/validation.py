@@ -27,8 +27,8 @@ def validate(
         initial: Name of the first state.
         triggers: Names of all event classes.
         groups: Named groups of states.
-        guards: The class whose own public methods are the guards.
-        emitters: The class whose own public methods are the emitters.
+        guards: The class whose public methods are the guards.
+        emitters: The class whose public methods, but for guards it inherits, are the emitters.
 
     Raises:
         TableError: Something is unknown, unused, doubled or shadowed.
@@ -38,7 +38,8 @@ def validate(
     if len(set(names)) != len(names):
         raise TableError("a state is declared twice")
     known = set(names)
-    known_guards, known_emitters = _methods(guards), _methods(emitters)
+    known_guards = _methods(guards)
+    known_emitters = _methods(emitters) - known_guards
     _require(known, {initial}, "initial state")
     for name, members in groups.items():
         _require(known, members, f"group {name!r}")
@@ -74,7 +75,12 @@ def _require(known: Collection[str], names: Iterable[str], where: str) -> None:
 
 
 def _methods(kind: type) -> set[str]:
-    return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+    return {
+        name
+        for part in kind.__mro__
+        for name, value in vars(part).items()
+        if callable(value) and not name.startswith("_")
+    }
 
 
 def _require_order(rows: tuple[Row, ...]) -> None:

@@ -22,6 +22,7 @@ from convsm.testing.invariants_of_ending import (
     IdleHoldsNothing,
     SendsOnlyWhileOpen,
 )
+from convsm.testing.invariants_of_replies import CutSpeechIsReported, RepliesAreAskedForOnce
 from convsm.testing.invariants_of_speaking import (
     AudioIsHandedOverInOrder,
     EveryPingIsAnswered,
@@ -36,6 +37,7 @@ __all__ = [
     "INVARIANTS",
     "AudioIsHandedOverInOrder",
     "ChangesOnlyByARow",
+    "CutSpeechIsReported",
     "EndIsAnnouncedOnce",
     "EndReachesIdle",
     "EveryPingIsAnswered",
@@ -44,6 +46,7 @@ __all__ = [
     "Invariant",
     "InvariantChecker",
     "RefusalsChangeNothing",
+    "RepliesAreAskedForOnce",
     "SendsOnlyWhileOpen",
     "SpeakingIsAudible",
     "ToolsAreAnsweredOnce",
@@ -115,6 +118,8 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     RefusalsChangeNothing,
     SendsOnlyWhileOpen,
     InterruptionIsDecided,
+    RepliesAreAskedForOnce,
+    CutSpeechIsReported,
 )
 
 # Those that hold whatever comes at any time: no server and no adapter, however hostile, keeps a session
@@ -128,6 +133,7 @@ HOSTILE: tuple[type[Invariant], ...] = (
     EveryPingIsAnswered,
     RefusalsChangeNothing,
     InterruptionIsDecided,
+    RepliesAreAskedForOnce,
 )
 
 

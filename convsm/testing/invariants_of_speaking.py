@@ -7,7 +7,7 @@ import attrs
 from convsm.machine import effects as asked
 from convsm.machine import events as came
 from convsm.machine.events import Event
-from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep
+from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep, cut_by
 
 __all__ = [
     "AudioIsHandedOverInOrder",
@@ -40,8 +40,7 @@ class AudioIsHandedOverInOrder(Invariant):
         if plays != self._due(event, source):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
-            (isinstance(event, came.Interrupted) and source in OPEN)
-            or (isinstance(event, came.End) and source in LIVE)
+            (cut_by(step) is not None and source in OPEN) or (isinstance(event, came.End) and source in LIVE)
         )
         # A farewell is cut short by the user, or by its limit.
         may = must or (source == "closing" and isinstance(event, came.End | came.TimerFired))
@@ -61,8 +60,8 @@ class AudioIsHandedOverInOrder(Invariant):
         return [asked.Play(self.handed + 1, event.audio, event.turn)]
 
     def _note(self, step: ObservedStep) -> None:
-        if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
-            cut = step.event.fresh_from
+        cut = cut_by(step)
+        if cut is not None:
             self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
         for effect in step.effects:
             if isinstance(effect, asked.Play):
@@ -154,8 +153,8 @@ class SpeakingIsAudible(Invariant):
         event = step.event
         if step.before.state in OPEN and step.before.options.text_only:
             self._follow_text(event)
-        if isinstance(event, came.Interrupted) and step.before.state in LIVE:
-            cut = event.fresh_from
+        cut = cut_by(step)
+        if cut is not None:
             self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
             self.is_streaming = False
         if isinstance(event, came.Played) and event.through <= self.handed:
@@ -197,7 +196,7 @@ class InterruptionIsDecided(Invariant):
         """Check one step."""
         if step.after.state != "interrupted" or step.before.state == "interrupted":
             return
-        if not isinstance(step.event, came.Interrupted):
+        if cut_by(step) is None:
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")

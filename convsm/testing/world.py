@@ -28,6 +28,10 @@ from convsm.machine.events import (
     Event,
     Interrupted,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
+    SessionFailed,
     SessionReady,
     SocketClosed,
     SocketOpened,
@@ -63,6 +67,8 @@ class World:
     * Played reports never go back and never beyond what was handed over; a flush does not recall them.
     * A tool completes at most once, perhaps after it was cancelled.
     * A timer fires at most once, and when it is cancelled or replaced perhaps all the same.
+    * A server that replies when asked (``asks_replies``) generates one response at a time and says when
+      it begins and ends; only such a one names the items of its audio and refuses to reply.
     * A prompt world answers StopAudio and DropSocket before the close timer would give them up.
 
     Not thread-safe; ``snapshot`` gives an independent twin.
@@ -70,6 +76,9 @@ class World:
     Attributes:
         is_prompt: Whether adapters answer before the close timer gives them up. When not, answers
             may come after the session reached idle, and invariant 3 is not promised.
+        asks_replies: Whether the server replies only when asked, as in the session's options.
+        is_generating: Whether it generates a response.
+        was_asked: Whether it was asked for one that has not begun.
         socket: ``none``, ``opening``, ``open`` or ``closed``.
         is_dropped: Whether DropSocket was asked for.
         is_ready: Whether the server sent its acceptance.
@@ -88,6 +97,9 @@ class World:
     """
 
     is_prompt: bool = True
+    asks_replies: bool = False
+    is_generating: bool = False
+    was_asked: bool = False
     socket: str = "none"
     is_dropped: bool = False
     is_ready: bool = False
@@ -120,7 +132,7 @@ class World:
             return cast("Sequence[E]", offering(self))
         if kind not in COMMANDS and self.socket != "open":
             return ()
-        return sayings(kind, self.fresh_from, self.call_ids)
+        return sayings(kind, self.fresh_from, self.call_ids, self.asks_replies)
 
     def owed(self) -> list[Event]:
         """Return what is to be expected next: answers to effects, and the server's acceptance."""
@@ -199,6 +211,14 @@ class World:
 
     # One method an event class, and one an effect class
 
+    def _say_of_responses(self, kind: type[Event]) -> Sequence[Event]:
+        is_possible = {
+            ResponseStarted: self.asks_replies and not self.is_generating,
+            ResponseEnded: self.is_generating,
+            ResponseRefused: self.was_asked,
+        }
+        return sayings(kind, self.fresh_from, ()) if is_possible[kind] and self.socket == "open" else ()
+
     def _offer_opened(self) -> Sequence[Event]:
         return (SocketOpened(),) if self.socket == "opening" else ()
 
@@ -227,7 +247,10 @@ class World:
     def _offer_played(self) -> Sequence[Event]:
         # A report may repeat the former one: nothing new was heard meanwhile.
         first = max(self.reported, self.handed - _REPORTS_BEHIND, 1)
-        return [Played(number) for number in range(first, self.handed + 1)]
+        whole = [Played(number) for number in range(first, self.handed + 1)]
+        if not self.asks_replies or self.reported == self.handed:
+            return whole
+        return [*whole, Played(self.reported, 1)]
 
     def _offer_completed(self) -> Sequence[Event]:
         return [
@@ -261,6 +284,12 @@ class World:
     def _take_interruption(self, event: Interrupted) -> None:
         self.fresh_from = max(self.fresh_from, event.fresh_from)
 
+    def _take_response(self, event: Event) -> None:
+        self.is_generating = isinstance(event, ResponseStarted)
+
+    def _take_refusal(self, event: Event) -> None:
+        self.was_asked = False
+
     def _take_audio_started(self, event: Event) -> None:
         self.owes_start, self.has_microphone = False, True
 
@@ -279,6 +308,10 @@ class World:
     def _take_timer(self, event: TimerFired) -> None:
         fired = {(event.name, event.token)}
         self.timers, self.late_timers = self.timers - fired, self.late_timers - fired
+
+    def _transmit(self, effect: effects.Transmit) -> None:
+        if type(effect.message) is effects.RequestReply:
+            self.was_asked = True
 
     def _open_socket(self, effect: Effect) -> None:
         self.socket = "opening"
@@ -311,6 +344,9 @@ class World:
 
 
 _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
+    ResponseStarted: lambda world: world._say_of_responses(ResponseStarted),
+    ResponseEnded: lambda world: world._say_of_responses(ResponseEnded),
+    ResponseRefused: lambda world: world._say_of_responses(ResponseRefused),
     SocketOpened: World._offer_opened,
     ConnectionFailed: World._offer_failed,
     SocketClosed: World._offer_closed,
@@ -329,6 +365,9 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
     SocketClosed: World._take_closed,
     SessionReady: World._take_ready,
     Interrupted: World._take_interruption,
+    ResponseStarted: World._take_response,
+    ResponseEnded: World._take_response,
+    ResponseRefused: World._take_refusal,
     AudioStarted: World._take_audio_started,
     AudioFailed: World._take_audio_failed,
     AudioStopped: World._take_audio_stopped,
@@ -338,6 +377,7 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
 }
 
 _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
+    effects.Transmit: World._transmit,
     effects.OpenSocket: World._open_socket,
     effects.DropSocket: World._drop_socket,
     effects.StartAudio: World._start_audio,
@@ -351,7 +391,8 @@ _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
 _KINDS = tuple(EVENTS.values())
 # What ends a session is rare, what makes it eventful is frequent.
 _WEIGHTS = {
-    **dict.fromkeys((Start, End, SocketClosed, ConnectionFailed, AudioFailed, AgentHungUp, TimerFired), 1),
+    **dict.fromkeys((Start, End, SocketClosed, ConnectionFailed, AudioFailed), 1),
+    **dict.fromkeys((AgentHungUp, SessionFailed, TimerFired), 1),
     **dict.fromkeys((AgentAudio, Played, TextPart, Interrupted, ToolCalled, ToolCompleted), 10),
 }
 _CUMULATED = tuple(accumulate(_WEIGHTS.get(kind, 4) for kind in _KINDS))

@@ -6,13 +6,15 @@ import attrs
 import pytest
 
 from convsm.machine import Session, effects
-from convsm.machine.effects import EFFECTS, Effect, Pong, ToolResult
+from convsm.machine.effects import EFFECTS, CancelReply, Effect, ItemHeard, Pong, RequestReply, ToolResult
 from convsm.machine.events import Event
 from tests.machine.sequences import walk
 from tests.machine.test_events import documented_fields
 
+MESSAGES = (Pong, ToolResult, RequestReply, CancelReply, ItemHeard)
+
 every_effect = pytest.mark.parametrize(
-    "kind", [*EFFECTS.values(), Pong, ToolResult], ids=[*EFFECTS, "Pong", "ToolResult"]
+    "kind", [*EFFECTS.values(), *MESSAGES], ids=[*EFFECTS, *(kind.__name__ for kind in MESSAGES)]
 )
 
 

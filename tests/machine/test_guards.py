@@ -33,7 +33,7 @@ def test_guards_answer_yes_or_no_and_change_nothing():
         assert session == before
         return session.handle(event)
 
-    for seed in range(300):
+    for seed in range(1500):
         walk(seed, ask, noise=0.3)
     assert answers == {guard: {True, False} for _, guard in GUARDS}
 

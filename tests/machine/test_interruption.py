@@ -103,6 +103,7 @@ def test_fresh_audio_ends_the_interruption():
         CancelTimer("settle"),
         state="agent_speaking",
         handed=2,
+        latest_turn=2,
         timers={},
     )
 

@@ -34,6 +34,15 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "fresh_from": None,
         "handed": 0,
         "heard": 0,
+        "beyond": 0,
+        "unheard": [],
+        "heard_bytes": {},
+        "latest_item": None,
+        "latest_turn": 0,
+        "generation": "none",
+        "is_stopping": False,
+        "asked": None,
+        "wanted": None,
         "response_open": False,
         "response_turn": None,
         "calls": {},
@@ -42,6 +51,7 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "timers": {},
         "last_token": 0,
         "has_hung_up": False,
+        "failure": None,
         "ending": None,
     }
 
@@ -50,6 +60,7 @@ def test_the_defaults_are_those_that_users_are_told():
     assert attrs.asdict(SessionOptions()) == {
         "text_only": False,
         "needs_audio": True,
+        "asks_replies": False,
         "ready_seconds": 20.0,
         "settle_seconds": 2.0,
         "hang_up_seconds": 5.0,

@@ -62,6 +62,7 @@ def test_the_first_audio_takes_the_floor(state):
         Notify(audio),
         state="agent_speaking",
         handed=1,
+        latest_turn=1,
     )
 
 

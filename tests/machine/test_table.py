@@ -20,7 +20,7 @@ LIVE = ("connecting", *OPEN)
 
 
 def methods(kind: type) -> set[str]:
-    return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+    return {name for name in dir(kind) if callable(getattr(kind, name)) and not name.startswith("_")}
 
 
 def rows_of(trigger: str, source: str) -> list[table.Row]:
@@ -51,7 +51,9 @@ def test_every_guard_is_named_by_a_row_and_every_row_names_guards():
 
 def test_every_emitter_is_named_by_a_row_or_a_state_and_they_name_emitters():
     named = {name for row in ROWS for name in row.do}
-    assert named | {name for state in STATES for name in state.on_leave} == methods(Emitters)
+    assert named | {name for state in STATES for name in state.on_leave} == methods(Emitters) - methods(
+        Guards
+    )
 
 
 def test_rows_are_literals():
