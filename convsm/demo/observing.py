@@ -12,6 +12,7 @@ from convsm.audio.formats import AudioFormat
 from convsm.audio.interface import PlayoutListener
 from convsm.audio.wav import WavAudioInterface
 from convsm.machine.events import Event
+from convsm.protocols.capabilities import Capabilities
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import TentativeTranscript
 from convsm.runtime.conversation import Conversation
@@ -47,6 +48,11 @@ class CountingCodec:
 
     codec: Codec
     traffic: Traffic
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the codec can do."""
+        return self.codec.capabilities
 
     def decode(self, frame: str | bytes) -> tuple[Event, ...]:
         """Count and decode a frame."""

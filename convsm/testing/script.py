@@ -47,7 +47,7 @@ def _size(audio: bytes | None) -> str:
 
 
 def bytes_per_second(audio_format: str) -> int:
-    """Reckon the bytes in a second of ``pcm_<rate>`` (two a sample), ``ulaw_<rate>`` or ``alaw_<rate>`` (one)."""
+    """Reckon the bytes in a second of ``pcm_<rate>``, ``ulaw_<rate>`` or ``alaw_<rate>``."""
     encoding, _, rate = audio_format.partition("_")
     return int(rate) * (2 if encoding == "pcm" else 1)
 
