@@ -28,6 +28,8 @@ from convsm.testing.hostile import (
     StopReading,
 )
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
+from convsm.testing.openai_connection import OpenAIConnection
+from convsm.testing.openai_loopback import OpenAILoopbackAgent
 from convsm.testing.script import (
     CallTool,
     CorrectResponse,
@@ -62,6 +64,8 @@ __all__ = [
     "Interrupt",
     "LoopbackAgent",
     "LoopbackConnection",
+    "OpenAIConnection",
+    "OpenAILoopbackAgent",
     "Pause",
     "Ping",
     "Received",

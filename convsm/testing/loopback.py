@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 import attrs
@@ -88,6 +88,9 @@ class LoopbackAgent:
         record_limit: Messages recorded of a connection; more is a failure.
         receive_buffer_bytes: Kernel receive buffer; a small one makes StopReading felt early.
     """
+
+    connection_class: ClassVar[type[LoopbackConnection]] = LoopbackConnection
+    opening_steps: ClassVar[Sequence[Step]] = OPENING
 
     script: Script = ()
     opening: bool = attrs.field(default=True, kw_only=True)
@@ -269,7 +272,7 @@ class LoopbackAgent:
     def _converse(self, stream: WebSocketStream, request: Request) -> None:
         with self._changed:
             number = len(self._connections)
-            connection = LoopbackConnection(
+            connection = self.connection_class(
                 number,
                 request.path,
                 request.headers,
@@ -286,7 +289,7 @@ class LoopbackAgent:
         except Exception as error:
             connection.fail(f"the script function raised {error!r}")
             steps = ()
-        connection.serve(request, OPENING if self.opening else (), steps)
+        connection.serve(request, self.opening_steps if self.opening else (), steps)
 
     def _steps(self, number: int) -> Sequence[StepLike]:
         if callable(self.script):
