@@ -29,6 +29,7 @@ from convsm.machine.local_events import (
 
 __all__ = [
     "COMMANDS",
+    "CUTTING",
     "EVENTS",
     "LOCAL_EVENTS",
     "SERVER_EVENTS",
@@ -335,5 +336,9 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
     ToolCompleted,
     TimerFired,
 )
+
+# Before one of these is handled, a driver that knows how far the loudspeaker is says so by a Played: they
+# may cut the agent off, and the server is then told how much was heard.
+CUTTING: tuple[type[Event], ...] = (Interrupted, Send)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *SERVER_EVENTS, *LOCAL_EVENTS)}

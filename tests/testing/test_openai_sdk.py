@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import warnings
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def session(agent):
 
 def receive(connection, last):
     """Receive until an event of a type; all have to be of the vendor's types."""
-    events = []
+    events: list[Any] = []
     while not events or events[-1].type != last:
         events.append(connection.recv())
         assert type(events[-1]).__module__.startswith("openai.types.realtime"), events[-1]
