@@ -91,14 +91,16 @@ class RealtimeState:
         audio = offered(settings, "audio")
         heard, spoken = offered(audio, "input"), offered(audio, "output")
         self.session_id = self.session_id or maybe_text(settings, "id")
-        for wanted in (heard.get("format"), settings.get("input_audio_format")):
-            self.input_format = format_name(wanted) or self.input_format
-        for wanted in (spoken.get("format"), settings.get("output_audio_format")):
-            self.output_format = format_name(wanted) or self.output_format
         for body in (heard, settings):
             interrupts = offered(body, "turn_detection").get("interrupt_response")
             if type(interrupts) is bool:
                 self.is_interrupted_by_server = interrupts
+        if self.is_ready:
+            return  # the devices are open, in the formats that were agreed on
+        for wanted in (heard.get("format"), settings.get("input_audio_format")):
+            self.input_format = format_name(wanted) or self.input_format
+        for wanted in (spoken.get("format"), settings.get("output_audio_format")):
+            self.output_format = format_name(wanted) or self.output_format
 
 
 def keep(memory: OrderedDict[str, Any], key: str, value: object) -> None:

@@ -90,11 +90,11 @@ def _audio_key(message: dict[str, Any]) -> str | None:
 def decode_audio(message: object, fault: str | None) -> tuple[bytes, str | None]:
     """Return the user's audio in parsed JSON, if any, and the fault, one of its base64 included."""
     key = _audio_key(message) if isinstance(message, dict) else None
-    if key is None:
+    if key is None or key not in message:  # type: ignore[operator]
         return b"", fault
     try:
         return pybase64.b64decode(message[key], validate=True), fault  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
+    except (TypeError, ValueError):
         return b"", f"{key} is not a base64 string"
 
 

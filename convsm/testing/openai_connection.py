@@ -37,6 +37,10 @@ _FORMATS = {
 }
 
 
+# Settings that an update replaces, not mends.
+WHOLE = ("format", "turn_detection")
+
+
 @attrs.define(eq=False)
 class OpenAIConnection(LoopbackConnection):
     """A session with one client; its attributes may be read from any thread.
@@ -146,13 +150,14 @@ class OpenAIConnection(LoopbackConnection):
     # What the service answers, on the thread that reads
 
     def _take_in(self, entry: tuple[bool, bytes] | None) -> None:
-        LoopbackConnection._take_in(self, entry)
         # What is wrong with a message is a failure by now, and to a client that left nothing is said.
         with contextlib.suppress(ValueError, ConnectionEnded, KeyError, TypeError, AttributeError):
             message: dict[str, Any] = {} if entry is None else orjson.loads(entry[1])
             answer = _ANSWERS.get(message["type"])
             if answer is not None:
                 answer(self, message)
+        # Behind the answer, for a script that waited for the message goes on from here.
+        LoopbackConnection._take_in(self, entry)
 
     def _update_session(self, message: dict[str, Any]) -> None:
         self.session = _merged(self.session, message["session"])
@@ -219,7 +224,7 @@ class OpenAIConnection(LoopbackConnection):
 def _merged(settings: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
     merged = {**settings, **update}
     for key in settings.keys() & update.keys():
-        if isinstance(settings[key], dict) and isinstance(update[key], dict) and key != "turn_detection":
+        if isinstance(settings[key], dict) and isinstance(update[key], dict) and key not in WHOLE:
             merged[key] = _merged(settings[key], update[key])
     return merged
 
