@@ -11,7 +11,6 @@ from convsm.errors import ProtocolError
 from convsm.machine.effects import CancelReply, ItemHeard, RequestReply, ToolResult
 from convsm.protocols.messages import ContextualUpdate, McpApproval, MultimodalMessage, UserMessage
 from convsm.protocols.openai_options import RealtimeOptions, session_update
-from convsm.protocols.openai_reports import REPLY_ID
 from convsm.protocols.openai_state import RealtimeState
 from convsm.protocols.turn_messages import ClearAudio, CommitAudio, DeleteItem, RetrieveItem
 from convsm.protocols.wire import Json, dump
@@ -22,8 +21,13 @@ __all__ = ["ENCODERS"]
 _ID_LENGTH = 32
 
 
+def _event(kind: str, **fields: object) -> bytes:
+    # An error repeats the id, so it is known what it is about: a request for a response, above all.
+    return dump({"type": kind, "event_id": f"convsm_{kind.replace('.', '_')}", **fields})
+
+
 def _create(item: Json) -> bytes:
-    return dump({"type": "conversation.item.create", "item": item})
+    return _event("conversation.item.create", item=item)
 
 
 def _message(role: str, said: str) -> bytes:
@@ -66,17 +70,14 @@ def _say_mcp_approval(_state: RealtimeState, message: McpApproval) -> bytes:
 
 
 def _say_request(_state: RealtimeState, message: RequestReply) -> bytes:
-    said: Json = {"type": "response.create", "event_id": REPLY_ID}
     response = dict(message.options)
     if message.instructions is not None:
         response["instructions"] = message.instructions
-    if response:
-        said["response"] = response
-    return dump(said)
+    return _event("response.create", **({"response": response} if response else {}))
 
 
 def _say_cancel(_state: RealtimeState, _message: CancelReply) -> bytes:
-    return b'{"type":"response.cancel"}'
+    return _event("response.cancel")
 
 
 def _say_heard(state: RealtimeState, message: ItemHeard) -> bytes:
@@ -86,30 +87,23 @@ def _say_heard(state: RealtimeState, message: ItemHeard) -> bytes:
     heard_ms = max(0, message.audio_bytes) * 1000 // bytes_per_second
     if heard_ms == 0:
         return _say_delete(state, DeleteItem(message.item))
-    return dump(
-        {
-            "type": "conversation.item.truncate",
-            "item_id": message.item,
-            "content_index": 0,
-            "audio_end_ms": heard_ms,
-        }
-    )
+    return _event("conversation.item.truncate", item_id=message.item, content_index=0, audio_end_ms=heard_ms)
 
 
 def _say_delete(_state: RealtimeState, message: DeleteItem) -> bytes:
-    return dump({"type": "conversation.item.delete", "item_id": message.item_id})
+    return _event("conversation.item.delete", item_id=message.item_id)
 
 
 def _say_retrieve(_state: RealtimeState, message: RetrieveItem) -> bytes:
-    return dump({"type": "conversation.item.retrieve", "item_id": message.item_id})
+    return _event("conversation.item.retrieve", item_id=message.item_id)
 
 
 def _say_commit(_state: RealtimeState, _message: CommitAudio) -> bytes:
-    return b'{"type":"input_audio_buffer.commit"}'
+    return _event("input_audio_buffer.commit")
 
 
 def _say_clear(_state: RealtimeState, _message: ClearAudio) -> bytes:
-    return b'{"type":"input_audio_buffer.clear"}'
+    return _event("input_audio_buffer.clear")
 
 
 def _say_options(_state: RealtimeState, message: RealtimeOptions) -> bytes:

@@ -254,10 +254,14 @@ def _error(state: RealtimeState, message: Json) -> tuple[Event, ...]:
     error = server_error("error", body)
     told: list[Event] = [Informed(error)]
     asked, says = body.get("event_id"), error.message or error.error_type or "no reason was given"
-    # Nearly every error is about one message only. These are about the session.
-    if error.code == "session_expired" or (asked == SESSION_UPDATE_ID and not state.is_ready):
+    # Nearly every error is about one message only. These are about the session: before it is ready there
+    # is nothing else that they could be about.
+    is_refused = not state.is_ready and asked in (SESSION_UPDATE_ID, None)
+    if error.code == "session_expired" or is_refused:
         told.append(SessionFailed(says))
-    elif asked == REPLY_ID:
+    elif asked in (REPLY_ID, None):
+        # Not every server repeats ids. Taken for a refusal without being one, an error does no harm: a
+        # request too many is refused; one that is waited for in vain would be the last.
         told.append(ResponseRefused(error.code == "conversation_already_has_active_response"))
     return tuple(told)
 

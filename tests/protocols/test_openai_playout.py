@@ -100,6 +100,7 @@ class Desk:
     def take_sent(self) -> list[dict[str, Any]]:
         """Return what was sent since the last time."""
         sent, self.sent = self.sent, []
+        assert all(message.pop("event_id").startswith("convsm_") for message in sent)
         return sent
 
 
