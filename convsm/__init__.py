@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from convsm.version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
+    from convsm.audio.async_device import AsyncDefaultAudioInterface
+    from convsm.audio.async_interface import AsyncAudioInterface, AsyncReportingAudioInterface
     from convsm.audio.device import DefaultAudioInterface
     from convsm.audio.interface import AudioInterface, ReportingAudioInterface
     from convsm.audio.wav import WavAudioInterface
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RefusedCommand,
         TableError,
+        ToolError,
     )
     from convsm.machine import Session, SessionOptions
     from convsm.machine.effects import StateChanged
@@ -27,39 +30,73 @@ if TYPE_CHECKING:
         OnPremInitiationData,
         PostCallWebhookConfig,
     )
-    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment
+    from convsm.protocols.elevenlabs_overrides import (
+        AgentOverride,
+        AsrOverride,
+        ConfigurationOverride,
+        ConversationOverride,
+        KnowledgeBaseDocument,
+        PromptOverride,
+        SoftTimeoutOverride,
+        SourceInfo,
+        ToolMocking,
+        TtsOverride,
+        TurnOverride,
+    )
+    from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, McpToolCall
     from convsm.recording import Recorder, replay
+    from convsm.runtime.async_conversation import AsyncConversation
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.tools import ClientTools
     from convsm.runtime.wiring import DisconnectionDetails
-    from convsm.transport.rest import ElevenLabs
-    from convsm.transport.threaded import TransportOptions
+    from convsm.transport.options import TransportOptions
+    from convsm.transport.rest import AsyncElevenLabs, ElevenLabs, SignedUrl, UploadedFile
 
 __all__ = [
     "AgentChatResponsePartType",
+    "AgentOverride",
+    "AsrOverride",
+    "AsyncAudioInterface",
+    "AsyncConversation",
+    "AsyncDefaultAudioInterface",
+    "AsyncElevenLabs",
+    "AsyncReportingAudioInterface",
     "AudioError",
     "AudioEventAlignment",
     "AudioInterface",
     "ClientTools",
     "ConfigurationError",
+    "ConfigurationOverride",
     "ConnectionFailed",
     "Conversation",
     "ConversationInitiationData",
+    "ConversationOverride",
     "ConvsmError",
     "DefaultAudioInterface",
     "DisconnectionDetails",
     "ElevenLabs",
+    "KnowledgeBaseDocument",
+    "McpToolCall",
     "OnPremInitiationData",
     "PostCallWebhookConfig",
+    "PromptOverride",
     "ProtocolError",
     "Recorder",
     "RefusedCommand",
     "ReportingAudioInterface",
     "Session",
     "SessionOptions",
+    "SignedUrl",
+    "SoftTimeoutOverride",
+    "SourceInfo",
     "StateChanged",
     "TableError",
+    "ToolError",
+    "ToolMocking",
     "TransportOptions",
+    "TtsOverride",
+    "TurnOverride",
+    "UploadedFile",
     "WavAudioInterface",
     "__version__",
     "replay",
@@ -67,6 +104,8 @@ __all__ = [
 
 # Where each name lives. They are imported on first use: who wants a diagram pays for no socket.
 _HOMES = {
+    "convsm.audio.async_device": ("AsyncDefaultAudioInterface",),
+    "convsm.audio.async_interface": ("AsyncAudioInterface", "AsyncReportingAudioInterface"),
     "convsm.audio.device": ("DefaultAudioInterface",),
     "convsm.audio.interface": ("AudioInterface", "ReportingAudioInterface"),
     "convsm.audio.wav": ("WavAudioInterface",),
@@ -78,6 +117,7 @@ _HOMES = {
         "ProtocolError",
         "RefusedCommand",
         "TableError",
+        "ToolError",
     ),
     "convsm.machine": ("Session", "SessionOptions"),
     "convsm.machine.effects": ("StateChanged",),
@@ -86,13 +126,27 @@ _HOMES = {
         "OnPremInitiationData",
         "PostCallWebhookConfig",
     ),
-    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment"),
+    "convsm.protocols.elevenlabs_overrides": (
+        "AgentOverride",
+        "AsrOverride",
+        "ConfigurationOverride",
+        "ConversationOverride",
+        "KnowledgeBaseDocument",
+        "PromptOverride",
+        "SoftTimeoutOverride",
+        "SourceInfo",
+        "ToolMocking",
+        "TtsOverride",
+        "TurnOverride",
+    ),
+    "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment", "McpToolCall"),
     "convsm.recording": ("Recorder", "replay"),
+    "convsm.runtime.async_conversation": ("AsyncConversation",),
     "convsm.runtime.conversation": ("Conversation",),
     "convsm.runtime.tools": ("ClientTools",),
     "convsm.runtime.wiring": ("DisconnectionDetails",),
-    "convsm.transport.rest": ("ElevenLabs",),
-    "convsm.transport.threaded": ("TransportOptions",),
+    "convsm.transport.rest": ("AsyncElevenLabs", "ElevenLabs", "SignedUrl", "UploadedFile"),
+    "convsm.transport.options": ("TransportOptions",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

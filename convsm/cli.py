@@ -1,4 +1,4 @@
-"""The command line: convsm demo, diagram, inspect and replay. What a command needs is imported by it."""
+"""The command line: convsm demo, talk, devices, diagram, inspect, replay. Each imports what it needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; None takes those of the process.
 
     Returns:
-        Exit code: 0 as hoped, 1 if a demo or a replay was not, 2 if something cannot be used,
+        Exit code: 0 as hoped, 1 if a demo, a talk or a replay was not, 2 if something cannot be used,
         130 after Ctrl-C.
 
     Raises:
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "hold a spoken conversation with an agent on this machine, and watch the states",
         "A recorded voice talks to a scripted agent over a real WebSocket on this machine, in about 20 "
         "seconds: the agent greets, answers, is interrupted in mid-sentence, calls a tool, takes leave. "
-        "It needs no key, no network, no sound card. "
+        "It needs no key, no network and, without --audio, no sound card. "
         "The exit code is 0 only if the whole script was seen.",
     )
     demo.add_argument(
@@ -91,7 +91,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--out", metavar="FILE", help="write what was heard of the agent to a WAV file")
     demo.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
+    demo.add_argument(
+        "--audio",
+        action="store_true",
+        help="talk to the agent yourself, through the sound card",
+    )
     demo.add_argument("--fast", action="store_true", help="four times as fast, with chirping voices")
+
+    _add_talk(commands)
+
+    devices = _command(
+        commands,
+        "devices",
+        _devices,
+        "list microphones and loudspeakers",
+        "List the microphones and loudspeakers that PortAudio finds, with the number and the name to choose "
+        "them by.",
+    )
+    devices.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
     diagram = _command(
         commands,
@@ -132,6 +149,54 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    talk = _command(
+        commands,
+        "talk",
+        _talk,
+        "talk to an agent of the service, through the sound card",
+        "Talk to an agent of ElevenLabs through the sound card, and watch the states. Keys: m mutes and "
+        "unmutes you, space interrupts the agent, q or Ctrl-C ends the conversation. Use a headset, or "
+        "--echo-cancellation: else the agent hears itself. The API key, which a public agent does not need, "
+        "is taken from the environment: ELEVENLABS_API_KEY.",
+    )
+    talk.add_argument("--agent-id", metavar="ID", required=True, help="id of the agent")
+    talk.add_argument(
+        "--signed", action="store_true", help="ask for a signed URL with the API key; private agents need it"
+    )
+    talk.add_argument("--base-url", metavar="URL", help="where the API is, if not at the service's own")
+    talk.add_argument(
+        "--input",
+        metavar="FILE",
+        help="speak a WAV file, 16-bit mono, in the place of the microphone; the agent is heard on the "
+        "loudspeaker all the same",
+    )
+    talk.add_argument(
+        "--out",
+        metavar="FILE",
+        help="with --input: write what was heard of the agent to a WAV file, and use no sound card",
+    )
+    for kind, noun in (("input", "microphone"), ("output", "loudspeaker")):
+        talk.add_argument(
+            f"--{kind}-device",
+            metavar="DEVICE",
+            help=f"{noun}: number or words of the name; see convsm devices",
+        )
+    talk.add_argument(
+        "--volume",
+        metavar="N",
+        type=float,
+        default=1.0,
+        help="loudness of the agent, from 0 to 1 (the default)",
+    )
+    talk.add_argument(
+        "--echo-cancellation",
+        action="store_true",
+        help="take the agent's voice out of what the microphone hears; needs the extra convsm[aec]",
+    )
+    talk.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
+
+
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
@@ -147,7 +212,52 @@ def _command(
 def _demo(arguments: argparse.Namespace) -> int:
     from convsm.demo import Demo
 
-    return Demo(arguments.input, arguments.out, arguments.record, arguments.fast).run(sys.stdout)
+    card = None
+    if arguments.audio:
+        from convsm.live.audio import ObservedCard
+
+        card = ObservedCard()
+    return Demo(arguments.input, arguments.out, arguments.record, arguments.fast, card).run(sys.stdout)
+
+
+def _talk(arguments: argparse.Namespace) -> int:
+    from convsm.errors import ConfigurationError
+    from convsm.live.audio import ObservedCard
+    from convsm.live.talk import Talk
+
+    if arguments.out is not None and arguments.input is None:
+        raise ConfigurationError("--out does without the sound card, so it needs --input FILE to speak.")
+    if arguments.signed and not os.environ.get("ELEVENLABS_API_KEY"):
+        raise ConfigurationError("--signed needs your API key in the environment: set ELEVENLABS_API_KEY.")
+    card = ObservedCard(
+        input_device=_device(arguments.input_device),
+        output_device=_device(arguments.output_device),
+        volume=arguments.volume,
+        echo_cancellation=arguments.echo_cancellation,
+    )
+    return Talk(
+        agent_id=arguments.agent_id,
+        is_signed=arguments.signed,
+        base_url=arguments.base_url,
+        input=arguments.input,
+        output=arguments.out,
+        record=arguments.record,
+        card=card,
+    ).run(sys.stdout)
+
+
+def _device(text: str | None) -> int | str | None:
+    # isdecimal() also knows digits that int() does not; PortAudio's names are never just a number.
+    return int(text) if text is not None and text.isascii() and text.isdecimal() else text
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from convsm.audio.portaudio import devices
+    from convsm.live.devices import as_json, as_table
+
+    found = devices()
+    sys.stdout.write(as_json(found) if arguments.json else as_table(found))
+    return 0
 
 
 def _diagram(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ __all__ = [
     "ProtocolError",
     "RefusedCommand",
     "TableError",
+    "ToolError",
 ]
 
 
@@ -37,3 +38,16 @@ class AudioError(ConvsmError):
 
 class ConfigurationError(ConvsmError, ValueError):
     """Arguments contradict each other or ask for what is refused."""
+
+
+class ToolError(ConvsmError):
+    """Raise it in a tool to say what kind of failure the agent is told of.
+
+    Attributes:
+        error_type: ``external_client`` (the tool failed), ``external_server`` (what it asked failed),
+            ``user_rejected`` (the user said no), ``customer_auth``, ``client_timeout`` or ``unknown``.
+    """
+
+    def __init__(self, message: str, error_type: str = "external_client") -> None:
+        self.error_type = error_type
+        super().__init__(message)

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import settings
 
 # Their asserts are the tests' own.
-pytest.register_assert_rewrite("tests.helpers", "tests.testing.recorded_steps")
+pytest.register_assert_rewrite("tests.helpers", "tests.testing.recorded_steps", "tests.audio.sound_card")
+
+# Here and nowhere else: whoever has the card keeps it for the whole run, and would wait for itself.
+from tests.audio.sound_card import _sound_card_of_this_run, sound_card  # noqa: E402
+
+__all__ = ["_sound_card_of_this_run", "sound_card"]
 
 # A busy machine is slow, not wrong.
 settings.register_profile("convsm", deadline=None, print_blob=True)
@@ -30,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; runs with --long only")
+    config.addinivalue_line("markers", "threads_only: about threads, so the asyncio shell is left out")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

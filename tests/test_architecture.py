@@ -23,9 +23,11 @@ LAYERS = (
     "turns",
     "diagram",
     "recording",
+    "observation",
     "audio",
     "transport",
     "runtime",
+    "live",
     "testing",
     "demo",
     "cli",
@@ -46,6 +48,8 @@ ADAPTERS = {
     "websocket": ("convsm.transport",),
     "websockets": ("convsm.transport", "convsm.testing"),
     "hypothesis": ("convsm.testing.strategies",),
+    "jsonschema": ("convsm.runtime.tool_arguments",),
+    "referencing": ("convsm.runtime.tool_arguments",),
     "elevenlabs": (),
     "numpy": (),
 }
@@ -154,14 +158,23 @@ def test_the_core_is_made_of_attrs_transitions_and_types():
     ] == []
 
 
+def test_the_reducers_know_the_machine_and_its_messages_and_nothing_else_of_convsm():
+    known = ("convsm.errors", "convsm.machine", "convsm.protocols", "convsm.observation")
+    used = [found for found in ALL if layer_of(found.importer) == "observation"]
+    assert used
+    assert [
+        str(one) for one in used if belongs_to(one.module, ("convsm",)) and not belongs_to(one.module, known)
+    ] == []
+
+
 def test_only_one_module_knows_the_interpreter():
     assert {found.importer for found in ALL if belongs_to(found.module, ("transitions",))} == {
         "convsm.machine.session"
     }
 
 
-def test_core_and_codecs_touch_neither_threads_nor_clocks_nor_the_world():
-    pure = [found for found in ALL if layer_of(found.importer) in ("machine", "protocols")]
+def test_core_codecs_and_reducers_touch_neither_threads_nor_clocks_nor_the_world():
+    pure = [found for found in ALL if layer_of(found.importer) in ("machine", "protocols", "observation")]
     assert [str(found) for found in pure if found.module.split(".")[0] in WORLD | set(ADAPTERS)] == []
 
 

@@ -14,9 +14,13 @@ import attrs
 import pytest
 
 import convsm
-from convsm import diagram
+from convsm import AudioError, diagram
+from convsm.audio.portaudio import AudioDevice
 from convsm.cli import main
+from convsm.live.devices import as_json, as_table
 from convsm.machine.table import STATES
+from convsm.testing import HangUp, LoopbackAgent, Say
+from tests.demo.sounds import write_wav
 
 COLUMNS = 80
 
@@ -100,7 +104,7 @@ def test_the_demo_shows_transcripts_the_tool_and_the_interruption(demonstration)
         "close code 1000",
     ):
         assert words in shown
-    assert re.search(r"silent \d+\.\d\d ms later, \d\.\d s of speech dropped", shown)
+    assert re.search(r"silenced \d+\.\d\d ms later, \d\.\d s of speech dropped", shown)
 
 
 def test_the_demo_on_a_pipe_is_plain_text_of_eighty_columns(demonstration):
@@ -148,14 +152,82 @@ def test_the_demo_refuses_input_that_is_no_sound(tmp_path, run):
 
 
 def test_ctrl_c_in_the_demo_ends_it_with_130(monkeypatch, run):
-    def press(timeline, witness, audio):
+    def press(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convsm.demo.performance._watch", press)
+    monkeypatch.setattr("convsm.live.view.View.watch", press)
     code, output, errors = run("demo", "--fast")
     assert code == 130
     assert "user   ended the conversation" in output
     assert errors == ""
+
+
+# Talking
+
+
+@pytest.fixture
+def no_sound(monkeypatch):
+    def load():
+        raise AudioError("PortAudio is missing (not found); install it.")
+
+    monkeypatch.setattr("convsm.audio.portaudio.load", load)
+    monkeypatch.setattr("convsm.audio.card.load", load)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["devices"], ["devices", "--json"], ["talk", "--agent-id", "x"], ["demo", "--audio"]]
+)
+def test_without_portaudio_what_needs_it_is_refused(no_sound, run, arguments):
+    assert_refused(run(*arguments), "PortAudio is missing .*install it")
+
+
+def test_devices_are_listed_for_people_and_for_scripts(monkeypatch, run):
+    found = (AudioDevice(3, "headset", "ALSA", 1, 2, 48000, True, True),)
+    monkeypatch.setattr("convsm.audio.portaudio.devices", lambda: found)
+    assert run("devices") == (0, as_table(found), "")
+    assert run("devices", "--json") == (0, as_json(found), "")
+
+
+def test_talk_takes_what_its_options_say(monkeypatch, run, tmp_path):
+    seen = []
+
+    def run_talk(talk, stream):
+        seen.append(talk)
+        return 0
+
+    monkeypatch.setattr("convsm.live.talk.Talk.run", run_talk)
+    options = ["--input-device", "3", "--output-device", "usb 2", "--volume", "0.5", "--echo-cancellation"]
+    assert run("talk", "--agent-id", "x", *options, "--record", "r.jsonl") == (0, "", "")
+    assert (
+        run("talk", "--agent-id", "x", "--input", "i.wav", "--out", "o.wav", "--base-url", "http://h")[0] == 0
+    )
+    first, second = seen
+    assert first.card.volume == 0.5
+    assert (first.card._input_device, first.card._output_device) == (3, "usb 2")
+    assert first.card._echo_cancellation
+    assert (first.agent_id, first.record, first.input, first.is_signed) == ("x", "r.jsonl", None, False)
+    assert (second.input, second.output, second.base_url) == ("i.wav", "o.wav", "http://h")
+    assert second.card.volume == 1
+
+
+def test_talk_refuses_what_makes_no_sense(monkeypatch, run):
+    monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
+    assert_refused(
+        run("talk", "--agent-id", "x", "--signed"), "--signed needs your API key .*ELEVENLABS_API_KEY"
+    )
+    assert_refused(run("talk", "--agent-id", "x", "--out", "o.wav"), "--out .* needs --input FILE")
+    for volume in ("2", "nan"):
+        assert_refused(run("talk", "--agent-id", "x", "--volume", volume), "volume is .* choose from 0")
+
+
+def test_talk_with_files_is_held_and_told(run, tmp_path):
+    mine = write_wav(tmp_path / "mine.wav")
+    with LoopbackAgent([Say("Yes.", seconds=0.1), HangUp()]) as agent:
+        done = run(
+            "talk", "--agent-id", "x", "--base-url", agent.base_url, "--input", mine, "--out", tmp_path / "o"
+        )
+    assert (done[0], done[2]) == (0, "")
+    assert 'says "Yes."' in done[1]
 
 
 # Diagrams
@@ -229,10 +301,12 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {name} " in text for name in ("demo", "diagram", "inspect", "replay"))
+    assert all(
+        f"\n    {name} " in text for name in ("demo", "talk", "devices", "diagram", "inspect", "replay")
+    )
 
 
-@pytest.mark.parametrize("command", ["demo", "diagram", "inspect", "replay"])
+@pytest.mark.parametrize("command", ["demo", "talk", "devices", "diagram", "inspect", "replay"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -247,7 +321,7 @@ def test_without_a_command_help_is_printed_and_it_fails(run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sing"], ["replay"], ["diagram", "--format", "png"], ["demo", "--input"]]
+    "arguments", [["sing"], ["replay"], ["diagram", "--format", "png"], ["demo", "--input"], ["talk"]]
 )
 def test_wrong_usage_is_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -1,26 +1,27 @@
-"""Holding the demo's conversation: agent, conversation and WAV files put together, run and judged."""
+"""Holding the demo's conversation: agent, conversation and sound put together, run and judged."""
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
-import time
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
 import attrs
 
-from convsm.demo.observing import ObservedAudio, ObservedConversation
 from convsm.demo.scene import TOOL, Scene, compose
 from convsm.demo.speech import Sound, read_sound
-from convsm.demo.summary import Summary
-from convsm.demo.timeline import Timeline, bar
-from convsm.demo.witness import Notes, Witness
-from convsm.errors import ConfigurationError, ConnectionFailed
+from convsm.demo.witness import Witness
+from convsm.errors import ConfigurationError
+from convsm.live.audio import ObservedAudio, ObservedCard, try_out
+from convsm.live.files import check_files
+from convsm.live.keys import Keys, keys_of
+from convsm.live.narrator import notes_on
+from convsm.live.summary import Summary
+from convsm.live.timeline import Timeline
+from convsm.live.view import KEYS, View
+from convsm.runtime.conversation import Conversation
 from convsm.runtime.tools import ClientTools
 from convsm.testing import LoopbackAgent
 from convsm.transport.rest import ElevenLabs
@@ -29,13 +30,8 @@ __all__ = ["Demo"]
 
 # Everything has come to its end well before; nobody shall wait for what will not come.
 LIMIT_SECONDS = 28.0
-# Ten pictures a second look alive.
-FRAME_SECONDS = 0.1
 # So many times as fast, speech is chirping, but an interruption still falls into it.
 HASTE = 4
-METER_COLUMNS = 20
-# Beside a meter: " 12.3 of 12.3 s heard".
-METER_TEXT_COLUMNS = 21
 
 
 @attrs.frozen
@@ -47,86 +43,93 @@ class Demo:
         output: WAV file to write the agent's speech to, as it was heard.
         record: File to record the session to.
         is_fast: Whether everything runs four times as fast.
+        card: The sound card, with a person before it; None takes WAV files.
     """
 
     input: str | None = None
     output: str | None = None
     record: str | None = None
     is_fast: bool = False
+    card: ObservedCard | None = None
 
-    def run(self, stream: TextIO) -> int:
+    def run(self, stream: TextIO, keyboard: TextIO | None = None) -> int:
         """Hold the conversation; returns once it is over, after some twenty seconds.
 
         Args:
             stream: Where to show it.
+            keyboard: Where a person before the sound card presses keys; None takes standard input.
 
         Returns:
             0 if the whole script was seen, 1 if something was missing.
 
         Raises:
-            AudioError: The input is not usable.
-            ConfigurationError: A file cannot be written, or two of them are one.
+            AudioError: The input is not usable, or the sound card does not open.
+            ConfigurationError: A file cannot be written, two of them are one, or the options contradict
+                each other.
             OSError: The stream failed; the conversation was ended.
             KeyboardInterrupt: The user had enough; the conversation was ended.
         """
+        if self.card is not None and (self.input is not None or self.output is not None):
+            raise ConfigurationError(
+                "--audio takes the sound card in the place of --input and --out; leave those out."
+            )
         recording = None if self.input is None else read_sound(self.input)
-        self._check_files()
-        scene = compose(recording, HASTE if self.is_fast else 1)
+        check_files({"--input": self.input}, {"--out": self.output, "--record": self.record})
+        if self.card is not None:
+            try_out(self.card)
+        scene = compose(recording, HASTE if self.is_fast else 1, is_present=self.card is not None)
         timeline = Timeline.on(stream)
-        with tempfile.TemporaryDirectory(prefix="convsm-") as folder, _notes_on(timeline):
-            microphone = Path(folder, "microphone.wav")
-            _write_sound(microphone, scene.microphone)
-            return self._perform(scene, timeline, microphone)
+        with ExitStack() as stack:
+            stack.enter_context(notes_on(timeline))
+            keys = None if self.card is None else stack.enter_context(keys_of(keyboard))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="convsm-"))
+            return self._perform(scene, timeline, self.card or self._files_as_card(scene, folder), keys)
 
-    def _check_files(self) -> None:
-        files = {"--input": self.input, "--out": self.output, "--record": self.record}
-        seen: dict[str, str] = {}
-        for option, path in files.items():
-            if path is None:
-                continue
-            real = os.path.realpath(path)
-            if real in seen:
-                raise ConfigurationError(
-                    f"{seen[real]} and {option} are one file; name another for {option}."
-                )
-            seen[real] = option
-            if option != "--input":
-                _require_writable(option, path)
+    def _files_as_card(self, scene: Scene, folder: str) -> ObservedAudio:
+        assert scene.microphone is not None
+        microphone = Path(folder, "microphone.wav")
+        _write_sound(microphone, scene.microphone)
+        return ObservedAudio(microphone, self.output, gaps=True)
 
-    def _perform(self, scene: Scene, timeline: Timeline, microphone: Path) -> int:
-        audio = ObservedAudio(microphone, self.output, gaps=True)
+    def _perform(
+        self, scene: Scene, timeline: Timeline, audio: ObservedCard | ObservedAudio, keys: Keys | None
+    ) -> int:
         witness = Witness(timeline, scene, audio)
+        view = View(timeline, witness, audio)
         agent = LoopbackAgent(
             scene.steps, output_format=scene.output_format.name, input_format=scene.input_format.name
         )
         agent.start()
         try:
             conversation = self._conversation(agent, audio, witness)
-            voice = "A recorded voice talks" if self.input is None else "Your recording talks"
-            timeline.text(f"{voice} to a scripted agent over a WebSocket on this machine.\n")
-            conversation.start_session()
-            try:
-                _watch(timeline, witness, audio)
-            finally:
-                timeline.finish()
-                conversation.end_session()
-                _wait_for_end(conversation)
+            timeline.text(f"{self._opening()}\n")
+            if keys is not None and keys.are_there:
+                timeline.text(f"{KEYS}\n")
+            view.hold(conversation, keys, LIMIT_SECONDS)
         finally:
             agent.stop()
-        if timeline.fault is not None:
-            raise timeline.fault
         connection = next(iter(agent.connections), None)
         missing = witness.missing(connection, agent.failures)
-        summary = Summary(witness.changes, witness.interruption, conversation.traffic, self._files())
-        timeline.text(f"\n{summary.text(timeline.glyphs)}\n\n{_verdict(missing)}")
+        assert conversation.metrics is not None
+        summary = Summary(conversation.metrics, witness.interruption, self._files())
+        timeline.text(f"\n{summary.text(timeline.glyphs)}\n\n{_verdict(missing, view)}")
         return 1 if missing else 0
 
+    def _opening(self) -> str:
+        if self.card is not None:
+            return (
+                "Talk to a scripted agent over a WebSocket on this machine, and hear it. It\n"
+                "understands no word: it listens a while, answers, and thinks you interrupt it."
+            )
+        voice = "A recorded voice talks" if self.input is None else "Your recording talks"
+        return f"{voice} to a scripted agent over a WebSocket on this machine."
+
     def _conversation(
-        self, agent: LoopbackAgent, audio: ObservedAudio, witness: Witness
-    ) -> ObservedConversation:
+        self, agent: LoopbackAgent, audio: ObservedCard | ObservedAudio, witness: Witness
+    ) -> Conversation:
         tools = ClientTools()
         tools.register(TOOL, witness.use_tool)
-        conversation = ObservedConversation(
+        return Conversation(
             ElevenLabs(base_url=agent.base_url),
             "demo",
             requires_auth=False,
@@ -134,13 +137,12 @@ class Demo:
             client_tools=tools,
             callback_agent_response=witness.agent_response,
             callback_agent_response_correction=witness.correction,
+            callback_tentative_transcript=witness.tentative_transcript,
             callback_user_transcript=witness.user_transcript,
             callback_state_change=witness.state_change,
             callback_disconnect=witness.disconnect,
             record=self.record,
         )
-        conversation.callback_tentative_transcript = witness.tentative_transcript
-        return conversation
 
     def _files(self) -> list[tuple[str, str]]:
         files = []
@@ -151,45 +153,9 @@ class Demo:
         return files
 
 
-def activity(witness: Witness, audio: ObservedAudio, now: float, timeline: Timeline) -> tuple[str, str]:
-    """Return what the last line shows: who is at it, and a meter.
-
-    Args:
-        witness: Knows the state and since when.
-        audio: Knows what sounds.
-        now: Monotonic seconds.
-        timeline: Knows how a meter has to look.
-    """
-    columns = min(METER_COLUMNS, timeline.room - METER_TEXT_COLUMNS)
-    playout = audio.playout(now)
-    if playout is not None:
-        whole = playout.heard + playout.queued
-        gauge = bar(playout.heard / whole, columns, timeline.glyphs)
-        return "agent", f"{gauge} {playout.heard:.1f} of {whole:.1f} s heard"
-    latest = witness.changes[-1] if witness.changes else None
-    if latest is not None and latest.target == "tool_running":
-        return "tool", f"runs for {now - latest.at:.1f} s"
-    # The root brings soft speech up, as the ear does.
-    return "user", f"{bar(audio.level**0.5, columns, timeline.glyphs)} microphone"
-
-
-def _watch(timeline: Timeline, witness: Witness, audio: ObservedAudio) -> None:
-    """Keep the last line alive until the conversation is over, cannot be shown, or takes too long."""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not witness.is_over.wait(FRAME_SECONDS):
-        now = time.monotonic()
-        if now > deadline or timeline.fault is not None:
-            return
-        timeline.show(now, *activity(witness, audio, now, timeline))
-
-
-def _wait_for_end(conversation: ObservedConversation) -> None:
-    # Why it ended is told by callback_disconnect, a failed connection included.
-    with suppress(ConnectionFailed):
-        conversation.wait_for_session_end()
-
-
-def _verdict(missing: list[str]) -> str:
+def _verdict(missing: list[str], view: View) -> str:
+    if missing and view.has_quit:
+        return "You ended it before the whole script was seen."
     if missing:
         return "\n".join(["Not seen of the script:", *(f"- {lack}" for lack in missing)])
     return "The whole script was seen, all seven states and the agent's farewell included."
@@ -201,28 +167,3 @@ def _write_sound(path: Path, sound: Sound) -> None:
         writer.setsampwidth(2)
         writer.setframerate(sound.rate)
         writer.writeframes(sound.pcm)
-
-
-def _require_writable(option: str, path: str) -> None:
-    # Now rather than in the middle of the conversation; what the file holds is left alone until then.
-    try:
-        with open(path, "ab"):
-            pass
-    except OSError as error:
-        raise ConfigurationError(
-            f"{option} {path} cannot be written ({error.strerror}); name another file."
-        ) from None
-
-
-@contextmanager
-def _notes_on(timeline: Timeline) -> Iterator[None]:
-    """Put convsm's warnings on the timeline for a while, and nowhere else."""
-    logger, notes = logging.getLogger("convsm"), Notes(timeline)
-    propagates = logger.propagate
-    logger.addHandler(notes)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.propagate = propagates
-        logger.removeHandler(notes)

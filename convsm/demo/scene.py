@@ -64,7 +64,7 @@ class Scene:
     """A conversation to be held, and what proves that it was.
 
     Attributes:
-        microphone: What the user says; silence follows without end.
+        microphone: What the user says, and silence without end after it; None for a real microphone.
         output_format: Of the agent's speech.
         input_format: Of the microphone.
         steps: The agent's script.
@@ -78,7 +78,7 @@ class Scene:
         tool_seconds: How long the tool takes.
     """
 
-    microphone: Sound
+    microphone: Sound | None
     output_format: AudioFormat
     input_format: AudioFormat
     steps: Sequence[StepLike]
@@ -150,6 +150,18 @@ def _recorded_user(recording: Sound, speed: int) -> _User:
     )
 
 
+def _present_user(speed: int) -> _User:
+    # Whatever it says, it takes the time that the shipped voice takes.
+    shipped = _shipped_user(speed)
+    rest = shipped.finished - shipped.answered
+    return attrs.evolve(
+        shipped,
+        tentative=f"[{shipped.asked / 2:.1f} s heard so far]",
+        question=f"[{shipped.answered:.1f} s heard]",
+        interruption=f"[{rest:.1f} s more heard]",
+    )
+
+
 class _Ear:
     """The agent's clock: how much of the microphone it has heard, whatever the real time was."""
 
@@ -171,14 +183,18 @@ def _tentative(text: str, turn: int) -> StepLike:
     return {"type": "tentative_user_transcript", "tentative_user_transcription_event": event}
 
 
-def compose(recording: Sound | None = None, speed: int = 1) -> Scene:
+def compose(recording: Sound | None = None, speed: int = 1, *, is_present: bool = False) -> Scene:
     """Write the script.
 
     Args:
         recording: The user's own words; None takes those that are shipped.
         speed: How many times as fast as in life everything happens.
+        is_present: Whether the user is there and speaks into a microphone, whatever it may be.
     """
-    user = _shipped_user(speed) if recording is None else _recorded_user(recording, speed)
+    if is_present:
+        user = _present_user(speed)
+    else:
+        user = _shipped_user(speed) if recording is None else _recorded_user(recording, speed)
     greeting, answer, result, farewell = (
         load_line(name).hurried(speed) for name in ("greeting", "answer", "result", "farewell")
     )
@@ -216,7 +232,9 @@ def compose(recording: Sound | None = None, speed: int = 1) -> Scene:
         HangUp(),
     ]
     return Scene(
-        microphone=Sound(input_format.silence(start) + user.sound.pcm, user.sound.rate),
+        microphone=(
+            None if is_present else Sound(input_format.silence(start) + user.sound.pcm, user.sound.rate)
+        ),
         output_format=audio_format(f"pcm_{RATE}"),
         input_format=input_format,
         steps=steps,

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import wave
 from array import array
-from contextlib import suppress
 from importlib.resources import files
 
 import attrs
 
-from convsm.audio.formats import AUDIO_FORMATS, audio_format
-from convsm.audio.wav_files import WavReader
 from convsm.errors import AudioError
+from convsm.live.files import open_voice
 
 __all__ = ["LINES", "RATE", "VOICES", "Line", "Sound", "load_line", "read_sound"]
 
@@ -98,13 +96,7 @@ def read_sound(path: str) -> Sound:
         AudioError: It cannot be read, holds no sound, or is not 16-bit mono at a rate that the protocol
             knows; the message tells how to convert it.
     """
-    rate = RATE
-    # What is wrong with the file, the reader below says better.
-    with suppress(OSError, EOFError, wave.Error), wave.open(path) as header:
-        rate = header.getframerate()
-    wanted = f"pcm_{rate}"
-    sound_format = audio_format(wanted if wanted in AUDIO_FORMATS else f"pcm_{RATE}")
-    reader = WavReader(path, sound_format)
+    reader, sound_format = open_voice(path)
     try:
         pcm = reader.read(sound_format.bytes_of(MAX_SECONDS))
     finally:

@@ -1,9 +1,8 @@
-"""The witness of the demo: writes the timeline from the callbacks and tells what of the script is missing."""
+"""The witness of the demo: a narrator who notes what was seen, and tells what of the script is missing."""
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -11,133 +10,87 @@ from typing import Any
 
 import attrs
 
-from convsm.demo.observing import ObservedAudio
 from convsm.demo.scene import TOOL, Scene
-from convsm.demo.timeline import Timeline, actor
+from convsm.live.audio import WatchedAudio
+from convsm.live.narrator import Narrator
+from convsm.live.summary import Interruption
 from convsm.machine.effects import StateChanged
-from convsm.machine.table import ROWS, STATES
-from convsm.runtime.wiring import DisconnectionDetails
+from convsm.machine.table import STATES
 from convsm.testing import LoopbackConnection
 
-__all__ = ["Interruption", "Notes", "Witness", "reason_of"]
+__all__ = ["Witness"]
 
 # For what happens on another thread in the same instant.
 INSTANT = 1.0
-
-
-def reason_of(change: StateChanged) -> str:
-    """Return why the table has a change of state, in the words of its row."""
-    return next(
-        (
-            row.why
-            for row in ROWS
-            if row.trigger == change.event and change.source in row.sources and row.target == change.target
-        ),
-        "",
-    )
 
 
 def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-@attrs.frozen
-class Interruption:
-    """How quickly the agent fell silent, in seconds.
-
-    Attributes:
-        from_event: From the moment at which the conversation took the message in.
-        from_agent: From the moment before the agent sent it.
-    """
-
-    from_event: float
-    from_agent: float
-
-
 @attrs.define(eq=False)
-class Witness:
+class Witness(Narrator):
     """Takes a conversation's callbacks, on the callbacks' thread, and the tool's call, on its own.
 
     Attributes:
-        changes: Every change of state.
         heard: The texts that came, by kind: ``agent``, ``tentative``, ``user``, ``correction``.
         tool_result: What the tool returned; None before.
-        interruption: How quickly the agent fell silent; None if it was not interrupted.
-        ending: How the conversation ended; None before.
-        is_over: Set once it has ended.
+        interruption: How quickly the agent was silenced; None if it was not interrupted.
     """
 
-    _timeline: Timeline
     _scene: Scene
-    _audio: ObservedAudio
-    changes: list[StateChanged] = attrs.field(factory=list, init=False)
+    _audio: WatchedAudio
     heard: dict[str, list[str]] = attrs.field(init=False)
     tool_result: Mapping[str, object] | None = attrs.field(default=None, init=False)
     interruption: Interruption | None = attrs.field(default=None, init=False)
-    ending: DisconnectionDetails | None = attrs.field(default=None, init=False)
-    is_over: threading.Event = attrs.field(factory=threading.Event, init=False)
     _tool_shown: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.heard = {"agent": [], "tentative": [], "user": [], "correction": []}
 
-    def _tell(self, who: str, what: str) -> None:
-        self._timeline.add(time.monotonic(), who, what)
-
     # Callbacks
 
     def state_change(self, change: StateChanged) -> None:
-        """Note and show a change of state with its event and reason."""
-        if not self.changes:
-            self._timeline.begin(change.at)
-        self.changes.append(change)
-        what = f"{change.event}: {reason_of(change)}"
-        self._timeline.add(change.at, actor(change.event), what, change.target)
+        """Note and show a change of state, and how quickly one to interrupted was obeyed."""
+        super().state_change(change)
         if change.target == "interrupted":
-            self._measure_silence(change.at)
+            self._measure_silence(change)
         elif change.target == "tool_running":
             self._tool_shown.set()
 
-    def _measure_silence(self, at: float) -> None:
+    def _measure_silence(self, change: StateChanged) -> None:
         # The same step of the machine flushes the loudspeaker; this thread may be ahead of it.
-        if self._audio.silenced.wait(INSTANT) and self._scene.cut.at is not None:
-            silent = self._audio.silenced_at
-            self.interruption = Interruption(silent - at, silent - self._scene.cut.at)
-            self._timeline.add(
-                silent,
-                "sound",
-                f"silent {1e3 * self.interruption.from_event:.2f} ms later, "
-                f"{self._audio.cut_seconds:.1f} s of speech dropped",
-            )
+        cut = self._audio.clock.wait_for_cut(change.at, INSTANT)
+        if cut is None:
+            return
+        sent_at = self._scene.cut.at if change.event == "Interrupted" else None
+        self.interruption = Interruption(cut.at - change.at, None if sent_at is None else cut.at - sent_at)
+        self._timeline.add(
+            cut.at,
+            "sound",
+            f"silenced {1e3 * self.interruption.from_event:.2f} ms later, "
+            f"{cut.seconds:.1f} s of speech dropped",
+        )
 
     def agent_response(self, text: str) -> None:
         """Note and show what the agent says."""
         self.heard["agent"].append(text)
-        self._tell("agent", f'says "{text}"')
+        super().agent_response(text)
 
     def correction(self, original: str, corrected: str) -> None:
         """Note and show what the agent really said."""
         self.heard["correction"].append(corrected)
-        self._tell("agent", f'was heard as far as "{corrected}"')
+        super().correction(original, corrected)
 
     def tentative_transcript(self, text: str) -> None:
         """Note and show what the user seems to say."""
         self.heard["tentative"].append(text)
-        self._tell("user", f'seems to say "{text}"')
+        self.tell("user", f'seems to say "{text}"')
 
     def user_transcript(self, text: str) -> None:
         """Note and show what the user said."""
         self.heard["user"].append(text)
-        self._tell("user", f'said "{text}"')
-
-    def disconnect(self, details: DisconnectionDetails) -> None:
-        """Note and show the end."""
-        self.ending = details
-        code = "" if details.close_code is None else f", close code {details.close_code}"
-        self._tell(
-            details.reason, f"ended the conversation{code}" + (f": {m}" if (m := details.message) else "")
-        )
-        self.is_over.set()
+        super().user_transcript(text)
 
     # The client tool
 
@@ -146,10 +99,10 @@ class Witness:
         # Its thread may be ahead of the callbacks'; the change of state is shown first.
         self._tool_shown.wait(INSTANT)
         minutes = parameters.get("minutes")
-        self._tell("tool", f"{TOOL}(minutes={minutes}) is called in this program")
+        self.tell("tool", f"{TOOL}(minutes={minutes}) is called in this program")
         time.sleep(self._scene.tool_seconds)
         self.tool_result = {"timer": "running", "minutes": minutes}
-        self._tell("tool", f"returns {_compact(self.tool_result)}")
+        self.tell("tool", f"returns {_compact(self.tool_result)}")
         return self.tool_result
 
     # Judgement
@@ -182,24 +135,16 @@ class Witness:
         if connection.pongs != list(scene.pongs):
             lacks.append(f"the pongs {list(scene.pongs)} at the agent (it got {connection.pongs})")
         if not self._is_heard(connection.user_audio):
-            lacks.append("the user's words at the agent, sample for sample")
+            lacks.append(
+                "the user's words at the agent" + (", sample for sample" if scene.microphone else "")
+            )
         return lacks + [f"a script without failure: {failure}" for failure in failures]
 
     def _is_heard(self, audio: bytes) -> bool:
+        if len(audio) < self._scene.input_format.bytes_of(self._scene.ear_seconds):
+            return False
+        if self._scene.microphone is None:
+            return True  # nobody knows what a person said
         spoken = self._scene.microphone.pcm
         length = min(len(audio), len(spoken))
-        is_enough = len(audio) >= self._scene.input_format.bytes_of(self._scene.ear_seconds)
-        return is_enough and audio[:length] == spoken[:length] and not audio[length:].strip(b"\0")
-
-
-class Notes(logging.Handler):
-    """Shows convsm's own warnings as lines of the timeline, instead of strewing them over it."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        """Show warnings and worse."""
-        super().__init__(logging.WARNING)
-        self._timeline = timeline
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one."""
-        self._timeline.add(time.monotonic(), "note", record.getMessage())
+        return audio[:length] == spoken[:length] and not audio[length:].strip(b"\0")

@@ -39,9 +39,11 @@ SPACING = 7.0
 # Between lines that meet a state.
 PITCH = 11.0
 ARROWHEAD = 6.0
-# Three lines are read at a glance. The narrowest width at which all texts of a gap fit is taken.
+# Three lines are read at a glance. The narrowest width at which all texts of a gap fit is taken, and its
+# boxes fit on a screen above each other.
 LABEL_LINES = 3
 LABEL_WIDTHS = range(110, 300, 5)
+STACK_HEIGHT = 660.0
 PADDING = 12.0
 
 Texts = tuple[tuple[str, ...], tuple[str, ...]]
@@ -90,7 +92,7 @@ class _Arrangement:
         for gap in sorted(set(self.scheme.gap.values())):
             order = self.scheme.ordered(gap)
             width, texts = _wrapped(order)
-            heights = [LEADING * sum(map(len, texts[arrow])) + 8 for arrow in order]
+            heights = [_height(texts[arrow]) for arrow in order]
             stacks.append(
                 [
                     Label(arrow, *texts[arrow], Box(0, 0, width, height))
@@ -225,13 +227,23 @@ def _curve(port: Point, tip: Point, is_target: bool) -> tuple[Point, ...]:
 
 
 def _wrapped(here: Sequence[Arrow]) -> tuple[float, Mapping[Arrow, Texts]]:
-    """Wrap the texts of a gap at the narrowest width at which none needs more than three lines."""
+    """Wrap the texts of a gap at the narrowest width at which none needs more than three lines.
+
+    A gap with many boxes gets wider ones if that saves lines enough for the screen.
+    """
+    narrowest: tuple[float, Mapping[Arrow, Texts]] | None = None
     for width in LABEL_WIDTHS:
         room = width - PADDING
         texts = {arrow: (wrap(arrow.head(), room, is_bold=True), wrap(arrow.tail(), room)) for arrow in here}
         if all(_fits(text, room) for text in texts.values()):
-            break
-    return float(width), texts
+            narrowest = narrowest or (float(width), texts)
+            if sum(_height(text) + SPACING for text in texts.values()) - SPACING <= STACK_HEIGHT:
+                return float(width), texts
+    return narrowest or (float(width), texts)
+
+
+def _height(text: Texts) -> float:
+    return LEADING * sum(map(len, text)) + 8
 
 
 def _fits(text: Texts, room: float) -> bool:

@@ -27,6 +27,7 @@ class SessionOptions:
             stop. 0.9: with the drop that follows, an end fits into the second users are promised.
         drain_seconds: How long a farewell may play after the socket is gone.
         hold_limit: Messages that may wait for the server's acceptance.
+        approval_limit: Approvals that may be undecided at once; further ones are not asked for.
     """
 
     text_only: bool = False
@@ -38,6 +39,7 @@ class SessionOptions:
     close_seconds: float = 0.9
     drain_seconds: float = 10.0
     hold_limit: int = 64
+    approval_limit: int = 64
 
 
 @attrs.define
@@ -53,6 +55,7 @@ class Context:
         socket: ``none``, ``opening``, ``open``, ``closing``, ``dropped`` or ``closed``.
         audio: ``none``, ``on``, ``stopping`` or ``stopped``.
         fresh_from: Lowest turn whose audio may play; None before the first interruption.
+        spoken_turn: Highest turn of which audio was handed over; None before the first.
         handed: Number of the last Play.
         heard: Number of the last Play that was heard or flushed.
         beyond: Bytes heard of the Play behind that.
@@ -60,16 +63,18 @@ class Context:
             number of the Play, item, bytes. Bounded by what the audio interface holds.
         heard_bytes: Bytes heard of each such item since the last cut.
         latest_item: The item that audio came of last.
-        latest_turn: Highest turn that was played or is generated.
+        generated_turn: Highest turn that the server said it generates.
         generation: ``none``, ``asked`` or ``running``: the server's response.
         is_stopping: Whether the server gives that response up.
         asked: What it was last asked for.
         wanted: What it will be asked for once it generates nothing and no tool result is awaited.
         response_open: Whether a streamed text response is open (text-only).
         response_turn: Highest turn of that response, if parts carry one.
-        calls: Open tool calls: id and whether a result is awaited.
+        calls: Tool calls that run: id and whether a result is still awaited.
         seen_calls: Every call id of the session. Not bounded: one short string a call, and
             forgetting one would let a repeated id run a tool twice.
+        approvals: Ids of the calls that await approval.
+        seen_approvals: Every id that was ever asked about; not bounded, as seen_calls.
         held: Messages waiting for the server's acceptance.
         timers: Armed timers: name and token.
         last_token: Token of the timer armed last.
@@ -86,13 +91,14 @@ class Context:
     socket: str = "none"
     audio: str = "none"
     fresh_from: int | None = None
+    spoken_turn: int | None = None
     handed: int = 0
     heard: int = 0
     beyond: int = 0
     unheard: list[tuple[int, str, int]] = attrs.field(factory=list)
     heard_bytes: dict[str, int] = attrs.field(factory=dict)
     latest_item: str | None = None
-    latest_turn: int = 0
+    generated_turn: int | None = None
     generation: str = "none"
     is_stopping: bool = False
     asked: object = None
@@ -101,6 +107,8 @@ class Context:
     response_turn: int | None = None
     calls: dict[str, bool] = attrs.field(factory=dict)
     seen_calls: set[str] = attrs.field(factory=set)
+    approvals: set[str] = attrs.field(factory=set)
+    seen_approvals: set[str] = attrs.field(factory=set)
     held: list[object] = attrs.field(factory=list)
     timers: dict[str, int] = attrs.field(factory=dict)
     last_token: int = 0

@@ -10,11 +10,22 @@ from collections.abc import Mapping
 
 import attrs
 
+from convsm.machine.answers import (
+    Approval,
+    CancelReply,
+    Interruption,
+    ItemHeard,
+    Pong,
+    RequestReply,
+    ToolResult,
+)
 from convsm.machine.events import Event
 
 __all__ = [
     "EFFECTS",
     "AnnounceEnd",
+    "Approval",
+    "AskApproval",
     "BeginPlayout",
     "CancelReply",
     "CancelTimer",
@@ -24,12 +35,14 @@ __all__ = [
     "DropSocket",
     "Effect",
     "Flush",
+    "Interruption",
     "ItemHeard",
     "Notify",
     "OpenSocket",
     "Play",
     "Pong",
     "Reject",
+    "ReleaseTool",
     "RequestReply",
     "RunTool",
     "SendOpening",
@@ -41,6 +54,7 @@ __all__ = [
     "Transmit",
     "TransmitAudio",
     "Unexpected",
+    "WithdrawApproval",
 ]
 
 
@@ -98,65 +112,6 @@ class TransmitAudio(Effect):
     """
 
     audio: bytes
-
-
-@attrs.frozen
-class Pong:
-    """Message: the answer to a ping.
-
-    Attributes:
-        ping_id: The ping's id, unchanged.
-    """
-
-    ping_id: float
-
-
-@attrs.frozen
-class ToolResult:
-    """Message: the one answer to a tool call.
-
-    Attributes:
-        call_id: Id of the call.
-        result: The result, always a string.
-        is_error: Whether the tool failed.
-        error_type: The protocol's class of the failure, if any.
-    """
-
-    call_id: str
-    result: str
-    is_error: bool = False
-    error_type: str | None = None
-
-
-@attrs.frozen
-class RequestReply:
-    """Message: asks the server for a response, where it does not give one by itself.
-
-    Attributes:
-        instructions: What holds for this response in place of the session's instructions.
-        options: More settings of this response, as the protocol names them.
-    """
-
-    instructions: str | None = None
-    options: Mapping[str, object] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class CancelReply:
-    """Message: tells the server to stop generating its response."""
-
-
-@attrs.frozen
-class ItemHeard:
-    """Message: how much of something that was cut was heard; of the rest the agent shall know nothing.
-
-    Attributes:
-        item: The server's id of it.
-        audio_bytes: How much was heard, in the session's output format; 0 for nothing.
-    """
-
-    item: str
-    audio_bytes: int
 
 
 # Audio
@@ -231,6 +186,41 @@ class CancelTool(Effect):
 
     Attributes:
         call_id: Id of the call.
+    """
+
+    call_id: str
+
+
+@attrs.frozen
+class ReleaseTool(Effect):
+    """An open call was answered by hand. Its handler goes on; ToolCompleted follows when that ends.
+
+    Attributes:
+        call_id: Id of the call. If nothing runs for it, ToolCompleted follows at once.
+    """
+
+    call_id: str
+
+
+@attrs.frozen
+class AskApproval(Effect):
+    """Ask the approval handler, if there is one. Answered by ApprovalDecided unless withdrawn.
+
+    Attributes:
+        call_id: Id of the call that awaits approval.
+        request: The protocol's payload, as it came.
+    """
+
+    call_id: str
+    request: object
+
+
+@attrs.frozen
+class WithdrawApproval(Effect):
+    """Nobody waits for the approval handler's decision any more.
+
+    Attributes:
+        call_id: Id of the call that awaited approval.
     """
 
     call_id: str
@@ -365,6 +355,9 @@ EFFECTS: dict[str, type[Effect]] = {
         StopAudio,
         RunTool,
         CancelTool,
+        ReleaseTool,
+        AskApproval,
+        WithdrawApproval,
         SetTimer,
         CancelTimer,
         StateChanged,

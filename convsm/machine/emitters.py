@@ -5,27 +5,28 @@ from __future__ import annotations
 import attrs
 
 from convsm.machine import effects
-from convsm.machine.effects import AnnounceEnd
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
-    AudioFailed,
-    ConnectionFailed,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
+    DecideApproval,
     Event,
     Interrupted,
     Malformed,
     Pinged,
     Played,
     Send,
-    SessionFailed,
     SessionReady,
-    SocketClosed,
     TextPart,
     TimerFired,
     ToolCalled,
     ToolCompleted,
     UserAudio,
 )
+from convsm.machine.guards import APPROVAL_TIMER
 from convsm.machine.hearing import hear
 from convsm.machine.replies import Replies
 
@@ -73,7 +74,7 @@ class Emitters(Replies):
     def play(self, event: AgentAudio) -> None:
         """Hand the audio over under the next number."""
         self.handed += 1
-        self.latest_turn = max(self.latest_turn, event.turn)
+        self.spoken_turn = event.turn if self.spoken_turn is None else max(self.spoken_turn, event.turn)
         if event.item is not None:
             self.latest_item = event.item
             self.unheard.append((self.handed, event.item, len(event.audio)))
@@ -101,28 +102,39 @@ class Emitters(Replies):
             self._emit(effects.Flush())
 
     def void_turn(self, event: Interrupted) -> None:
-        """Fall silent and never go back behind the interruption; the user's turn comes first."""
+        """Fall silent and never go back behind the interruption; tell the server what it wants to know."""
+        self._void_before(event.fresh_from)
+        self.flush(event)
+        self._tell_cut(event.is_cancelled)
+
+    def _void_before(self, turn: int) -> None:
+        self.fresh_from = turn if self.fresh_from is None else max(self.fresh_from, turn)
+        self.response_open = False
+        # The user's turn comes first; the reply to it will know all that is known by then.
         self.wanted = None
-        self._void(event, event.fresh_from)
 
-    def void_latest_turn(self, event: Event) -> None:
-        """Fall silent and never go back to what is played or generated."""
-        self._void(event, self.latest_turn + 1)
-
-    def _void(self, event: Event, fresh_from: int) -> None:
-        if self.fresh_from is None or fresh_from > self.fresh_from:
-            self.fresh_from = fresh_from
+    def cut_in(self, event: Event) -> None:
+        """Fall silent, void every turn that was heard of, and tell the server."""
+        turn = self.response_turn if self.response_open else self.spoken_turn
+        if self.options.asks_replies:
+            turn = self.latest_turn
+        # What the server has yet to send of it is not wanted either.
+        if turn is not None:
+            self._void_before(turn + 1)
         self.response_open = False
         self.flush(event)
+        # A server that replies when asked is told what to stop, and what was heard.
+        if not self.options.asks_replies:
+            self._emit(effects.Transmit(effects.Interruption(turn)))
+        self._tell_cut(is_cancelled=False)
 
     def open_response(self, event: TextPart) -> None:
         """Remember that a streamed response is open."""
         if not self.response_open:
             self.response_open, self.response_turn = True, event.turn
         elif event.turn is not None:
-            self.response_turn = max(
-                event.turn, event.turn if self.response_turn is None else self.response_turn
-            )
+            former = event.turn if self.response_turn is None else self.response_turn
+            self.response_turn = max(event.turn, former)
 
     def close_response(self, event: AgentResponse | TextPart) -> None:
         """Remember that the streamed response ended."""
@@ -130,9 +142,8 @@ class Emitters(Replies):
 
     def diagnose_unplayable(self, event: AgentAudio) -> None:
         """Say that speech came when it cannot be played."""
-        self._emit(
-            effects.Diagnose(f"agent audio came in state {self.state!r} without an open audio interface")
-        )
+        what = f"agent audio came in state {self.state!r} without an open audio interface"
+        self._emit(effects.Diagnose(what))
 
     # Tools
 
@@ -143,19 +154,72 @@ class Emitters(Replies):
         self._emit(effects.RunTool(event.call_id, event.name, event.parameters, event.expects_response))
 
     def answer_call(self, event: ToolCompleted) -> None:
-        """Send the result if the agent waits for one."""
+        """Send the result if the agent waits for one, and ask for the reply that it wants."""
         if self.calls.pop(event.call_id):
-            self._emit(
-                effects.Transmit(
-                    effects.ToolResult(event.call_id, event.result, event.is_error, event.error_type)
-                )
-            )
+            self._send_result(event)
+
+    def _send_result(self, event: ToolCompleted | AnswerCall) -> None:
+        result = effects.ToolResult(event.call_id, event.result, event.is_error, event.error_type)
+        self._emit(effects.Transmit(result))
+        self.ask_reply(event)
 
     def diagnose_repeated_call(self, event: ToolCalled) -> None:
         """Say that the server used the id of an earlier call."""
-        self._emit(
-            effects.Diagnose(f"tool {event.name!r} was called under an id that was used before; ignored")
-        )
+        what = f"tool {event.name!r} was called under an id that was used before; ignored"
+        self._emit(effects.Diagnose(what))
+
+    def answer_by_hand(self, event: AnswerCall) -> None:
+        """Send the user's result; the handler's own is no longer awaited."""
+        self.calls[event.call_id] = False
+        self._send_result(event)
+        self._emit(effects.ReleaseTool(event.call_id))
+
+    def reject_answer(self, event: AnswerCall) -> None:
+        """Refuse the answer to a call that is not open."""
+        self._emit(effects.Reject(f"no result is awaited for the tool call {event.call_id!r}"))
+
+    # Approvals
+
+    def _approval_of(self, event: ApprovalWithdrawn | DecideApproval | TimerFired) -> str:
+        if isinstance(event, TimerFired):
+            return event.name.removeprefix(APPROVAL_TIMER)
+        return event.call_id
+
+    def ask_approval(self, event: ApprovalAsked) -> None:
+        """Ask whether the call may run."""
+        self.approvals.add(event.call_id)
+        self.seen_approvals.add(event.call_id)
+        self._emit(effects.AskApproval(event.call_id, event.request))
+
+    def arm_approval_timer(self, event: ApprovalAsked) -> None:
+        """Limit the wait for a decision, as the server does."""
+        self._arm(APPROVAL_TIMER + event.call_id, event.seconds)
+
+    def answer_approval(self, event: ApprovalDecided | DecideApproval) -> None:
+        """Send the decision."""
+        self.approvals.remove(event.call_id)
+        self._cancel(APPROVAL_TIMER + event.call_id)
+        self._emit(effects.Transmit(effects.Approval(event.call_id, event.is_approved)))
+
+    def withdraw_approval(self, event: ApprovalWithdrawn | DecideApproval | TimerFired) -> None:
+        """Wait for the handler's decision no longer."""
+        call_id = self._approval_of(event)
+        self.approvals.discard(call_id)
+        self._cancel(APPROVAL_TIMER + call_id)
+        self._emit(effects.WithdrawApproval(call_id))
+
+    def reject_decision(self, event: DecideApproval) -> None:
+        """Refuse a decision that nobody waits for."""
+        self._emit(effects.Reject(f"the call {event.call_id!r} does not await approval"))
+
+    def diagnose_crowded_approval(self, event: ApprovalAsked) -> None:
+        """Say that an approval was not asked for."""
+        limit = self.options.approval_limit
+        self._emit(effects.Diagnose(f"{limit} calls already await approval; one more is ignored"))
+
+    def diagnose_undecided(self, event: TimerFired) -> None:
+        """Say that a decision did not come in time."""
+        self._emit(effects.Diagnose(f"the call {self._approval_of(event)!r} was not approved in time"))
 
     # Answers and reports
 
@@ -187,10 +251,10 @@ class Emitters(Replies):
         self.held.append(event.message)
 
     def release_held(self, event: Event) -> None:
-        """Send what was held, in order."""
-        for message in self.held:
-            self._emit(effects.Transmit(message))
+        """Send what was held, in order, and ask for the reply that it wants."""
+        self._effects += [effects.Transmit(message) for message in self.held]
         self.held.clear()
+        self.ask_reply(event)
 
     def reject_overflow(self, event: Send) -> None:
         """Refuse a message that cannot be held any more."""
@@ -200,167 +264,3 @@ class Emitters(Replies):
                 "wait until the session is ready"
             )
         )
-
-    # Ending
-
-    def note_hang_up(self, event: Event) -> None:
-        """Remember that the agent ended the conversation."""
-        self.has_hung_up = True
-
-    def note_failure(self, event: SessionFailed) -> None:
-        """Remember why the session cannot go on, unless the agent ended it before."""
-        if self.failure is None and not self.has_hung_up:
-            self.failure = event.message
-
-    def _blame(
-        self,
-        reason: str,
-        message: str,
-        code: int | None = None,
-        close_reason: str | None = None,
-        status: int | None = None,
-    ) -> None:
-        was_ready = self.conversation_id is not None
-        # Before the server's acceptance there is no conversation that the agent could hang up.
-        if self.failure is not None:
-            reason, message = "error", f"the server ended the session: {self.failure}"
-        elif self.has_hung_up and was_ready:
-            reason = "agent"
-        self.ending = AnnounceEnd(reason, message, code, close_reason, was_ready, status)
-
-    def blame_user(self, event: Event) -> None:
-        """The user ended it."""
-        self._blame("user", "the user ended the conversation")
-
-    def blame_hang_up(self, event: Event) -> None:
-        """The agent ended it, without a close frame."""
-        self._blame("agent", "the agent hung up")
-
-    def blame_peer(self, event: SocketClosed) -> None:
-        """Whoever closed the socket ended it."""
-        # 1000 and 1001 are how a server takes leave; before its acceptance nothing began that it could end.
-        said_goodbye = event.code in (1000, 1001) and self.conversation_id is not None
-        text = "the agent ended the conversation" if said_goodbye else "the connection was closed"
-        self._blame(
-            "agent" if said_goodbye else "error",
-            f"{text} (close code {event.code})",
-            event.code,
-            event.reason,
-        )
-
-    def blame_connection(self, event: ConnectionFailed) -> None:
-        """The connection never opened."""
-        self._blame("error", event.message, status=event.status)
-
-    def blame_server(self, event: SessionFailed) -> None:
-        """The server refused the session."""
-        self._blame("error", f"the server refused the session: {event.message}")
-
-    def blame_silence(self, event: Event) -> None:
-        """The server never accepted."""
-        self._blame("error", f"the server did not accept the session within {self.options.ready_seconds:g} s")
-
-    def blame_audio(self, event: AudioFailed) -> None:
-        """The audio interface failed."""
-        self._blame("error", f"audio failed: {event.message}")
-
-    def diagnose_audio(self, event: AudioFailed) -> None:
-        """Say that the session goes on without audio."""
-        self._emit(effects.Diagnose(f"audio failed: {event.message}; the session goes on without audio"))
-
-    def wind_down(self, event: Event) -> None:
-        """Cancel what only an open session needs: tool calls, held messages, the hang-up timer."""
-        for call_id in self.calls:
-            self._emit(effects.CancelTool(call_id))
-        self.calls.clear()
-        self.held.clear()
-        self.response_open = False
-        self._cancel("hang_up")
-
-    def close_socket(self, event: Event) -> None:
-        """Say goodbye, or give up connecting."""
-        self.socket = "closing"
-        self._emit(effects.CloseSocket())
-
-    def drop_socket(self, event: Event) -> None:
-        """Wait for the peer no longer."""
-        self.socket = "dropped"
-        self._emit(effects.DropSocket())
-
-    def note_socket_closed(self, event: Event) -> None:
-        """Remember that the socket is gone."""
-        self.socket = "closed"
-
-    def stop_audio(self, event: Event) -> None:
-        """Close the audio interface, if it is open."""
-        if self.audio == "on":
-            self.audio = "stopping"
-            self._emit(effects.StopAudio())
-
-    def note_audio_stopped(self, event: Event) -> None:
-        """Remember that the audio interface is closed."""
-        self.audio = "stopped"
-
-    def abandon(self, event: Event) -> None:
-        """Wait no longer for adapters that do not answer."""
-        if self.audio == "stopping":
-            self._emit(
-                effects.Diagnose("the audio interface did not stop in time; the session ended without it")
-            )
-        if self.socket != "closed":
-            self._emit(effects.Diagnose("the socket did not close in time; the session ended without it"))
-
-    def announce_end(self, event: Event) -> None:
-        """Tell that the conversation is over, and why."""
-        if self.ending is not None:
-            self._emit(self.ending)
-
-    # Timers
-
-    def _arm(self, name: str, seconds: float) -> None:
-        self.last_token += 1
-        self.timers[name] = self.last_token
-        self._emit(effects.SetTimer(name, seconds, self.last_token))
-
-    def _cancel(self, name: str) -> None:
-        if self.timers.pop(name, None) is not None:
-            self._emit(effects.CancelTimer(name))
-
-    def take_timer(self, event: TimerFired) -> None:
-        """Remember that the timer is no longer armed."""
-        del self.timers[event.name]
-
-    def arm_ready_timer(self, event: Event) -> None:
-        """Limit the wait for the server's acceptance."""
-        self._arm("ready", self.options.ready_seconds)
-
-    def arm_settle_timer(self, event: Event) -> None:
-        """Limit the wait for what follows an interruption."""
-        self._arm("settle", self.options.settle_seconds)
-
-    def arm_hang_up_timer(self, event: Event) -> None:
-        """Limit the wait for the server's close; a repeated hang-up does not extend it."""
-        if "hang_up" not in self.timers:
-            self._arm("hang_up", self.options.hang_up_seconds)
-
-    def arm_drain_timer(self, event: Event) -> None:
-        """Limit the farewell."""
-        self._arm("drain", self.options.drain_seconds)
-
-    def arm_close_timer(self, event: Event) -> None:
-        """Limit the wait for socket and audio; at once when neither is left."""
-        is_waiting = self.socket != "closed" or self.audio in ("on", "stopping")
-        self._arm("close", self.options.close_seconds if is_waiting else 0.0)
-
-    def cancel_ready_timer(self, event: Event) -> None:
-        """The server answered, or nobody waits for it any more."""
-        self._cancel("ready")
-
-    def cancel_settle_timer(self, event: Event) -> None:
-        """The next turn is known."""
-        self._cancel("settle")
-
-    def cancel_closing_timers(self, event: Event) -> None:
-        """Neither farewell nor close needs its limit any more."""
-        self._cancel("drain")
-        self._cancel("close")

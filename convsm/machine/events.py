@@ -7,24 +7,31 @@ what a vendor's message carries beyond them travels in ``Informed``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import attrs
 
+from convsm.machine.base import Event, stamp
+from convsm.machine.calls import (
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
+    DecideApproval,
+    ToolCalled,
+    ToolCompleted,
+)
 from convsm.machine.local_events import (
     AudioFailed,
     AudioStarted,
     AudioStopped,
     End,
-    Event,
+    Interrupt,
     Played,
     Send,
     Start,
     TimerFired,
-    ToolCompleted,
     UserAudio,
-    stamp,
 )
 
 __all__ = [
@@ -36,13 +43,19 @@ __all__ = [
     "AgentAudio",
     "AgentHungUp",
     "AgentResponse",
+    "AnswerCall",
+    "ApprovalAsked",
+    "ApprovalDecided",
+    "ApprovalWithdrawn",
     "AudioFailed",
     "AudioStarted",
     "AudioStopped",
     "ConnectionFailed",
+    "DecideApproval",
     "End",
     "Event",
     "Informed",
+    "Interrupt",
     "Interrupted",
     "Malformed",
     "Pinged",
@@ -257,23 +270,6 @@ class ResponseRefused(Event):
 
 
 @attrs.frozen
-class ToolCalled(Event):
-    """The agent calls a tool of the client.
-
-    Attributes:
-        call_id: Id of this call; answered at most once.
-        name: Name of the tool.
-        parameters: Arguments as the server sent them.
-        expects_response: Whether the agent waits for the result.
-    """
-
-    call_id: str
-    name: str
-    parameters: Mapping[str, object] = attrs.field(factory=dict)
-    expects_response: bool = True
-
-
-@attrs.frozen
 class AgentHungUp(Event):
     """The agent used its own hang-up tool; the server is about to close."""
 
@@ -304,7 +300,7 @@ class Malformed(Event):
     problem: str
 
 
-COMMANDS: tuple[type[Event], ...] = (Start, Send, End)
+COMMANDS: tuple[type[Event], ...] = (Start, Send, Interrupt, AnswerCall, DecideApproval, End)
 
 SERVER_EVENTS: tuple[type[Event], ...] = (
     SocketOpened,
@@ -322,6 +318,8 @@ SERVER_EVENTS: tuple[type[Event], ...] = (
     ResponseEnded,
     ResponseRefused,
     ToolCalled,
+    ApprovalAsked,
+    ApprovalWithdrawn,
     AgentHungUp,
     Informed,
     Malformed,
@@ -334,11 +332,12 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
     Played,
     UserAudio,
     ToolCompleted,
+    ApprovalDecided,
     TimerFired,
 )
 
 # Before one of these is handled, a driver that knows how far the loudspeaker is says so by a Played: they
 # may cut the agent off, and the server is then told how much was heard.
-CUTTING: tuple[type[Event], ...] = (Interrupted, Send)
+CUTTING: tuple[type[Event], ...] = (Interrupted, Interrupt, Send)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *SERVER_EVENTS, *LOCAL_EVENTS)}

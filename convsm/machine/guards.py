@@ -8,6 +8,11 @@ from convsm.machine.context import Context
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
+    DecideApproval,
     Event,
     Played,
     Send,
@@ -17,7 +22,10 @@ from convsm.machine.events import (
     ToolCompleted,
 )
 
-__all__ = ["Guards"]
+__all__ = ["APPROVAL_TIMER", "Guards"]
+
+# Each approval has a timer of its own: this and the id of the call.
+APPROVAL_TIMER = "approval "
 
 
 @attrs.define
@@ -98,9 +106,27 @@ class Guards(Context):
         """The call was neither answered nor cancelled."""
         return event.call_id in self.calls
 
-    def is_last_open_call(self, event: ToolCompleted) -> bool:
+    def is_awaited_call(self, event: AnswerCall) -> bool:
+        """The agent waits for this result."""
+        return self.calls.get(event.call_id, False)
+
+    def is_last_open_call(self, event: ToolCompleted | AnswerCall) -> bool:
         """The agent waits for this result and for no other."""
         return self.calls.get(event.call_id, False) and sum(self.calls.values()) == 1
+
+    # Approvals
+
+    def is_new_approval(self, event: ApprovalAsked) -> bool:
+        """The call's id was never asked about in this session."""
+        return event.call_id not in self.seen_approvals
+
+    def can_ask_approval(self, event: ApprovalAsked) -> bool:
+        """There is room among the calls that await approval."""
+        return len(self.approvals) < self.options.approval_limit
+
+    def is_open_approval(self, event: ApprovalDecided | ApprovalWithdrawn | DecideApproval) -> bool:
+        """The call still awaits approval."""
+        return event.call_id in self.approvals
 
     # Sending
 
@@ -142,6 +168,10 @@ class Guards(Context):
 
     def _is_due(self, event: TimerFired, name: str) -> bool:
         return event.name == name and self.timers.get(name) == event.token
+
+    def is_approval_due(self, event: TimerFired) -> bool:
+        """The server no longer waits for an approval."""
+        return event.name.startswith(APPROVAL_TIMER) and self._is_due(event, event.name)
 
     def is_ready_due(self, event: TimerFired) -> bool:
         """The server took too long to accept."""

@@ -1,4 +1,4 @@
-"""The part of the input alphabet that happens here: commands, devices, tools and timers."""
+"""The part of the input alphabet that happens here: commands, devices and timers."""
 
 from __future__ import annotations
 
@@ -6,39 +6,23 @@ from typing import Literal
 
 import attrs
 
+from convsm.machine.base import Event
+
 __all__ = [
     "AudioFailed",
     "AudioStarted",
     "AudioStopped",
     "End",
-    "Event",
+    "Interrupt",
     "Played",
     "Send",
     "Start",
     "TimerFired",
-    "ToolCompleted",
     "UserAudio",
-    "stamp",
 ]
 
 
-@attrs.frozen
-class Event:
-    """Base of all events.
-
-    Attributes:
-        at: When the driver took the event in, in seconds of its monotonic clock.
-    """
-
-    at: float = attrs.field(default=0.0, kw_only=True)
-
-
-def stamp(event: Event, at: float) -> None:
-    """Set the time of an event that nobody else has seen yet (only the driver does this)."""
-    object.__setattr__(event, "at", at)
-
-
-# Commands: API calls. Without a row they raise RefusedCommand to the caller.
+# Commands: API calls. Without a row they raise RefusedCommand to the caller. Two more are with the calls.
 
 
 @attrs.frozen
@@ -58,6 +42,11 @@ class Send(Event):
 
     message: object
     kind: Literal["message", "turn", "request"] = "message"
+
+
+@attrs.frozen
+class Interrupt(Event):
+    """Silence the agent: the user's own wish, by a key or a button, not the server's news."""
 
 
 @attrs.frozen
@@ -113,24 +102,7 @@ class UserAudio(Event):
     audio: bytes
 
 
-# Tools and timers
-
-
-@attrs.frozen
-class ToolCompleted(Event):
-    """A tool handler returned, raised or timed out.
-
-    Attributes:
-        call_id: Id of the call.
-        result: The answer as the one string that the wire allows.
-        is_error: Whether the handler failed.
-        error_type: The protocol's class of the failure, if any.
-    """
-
-    call_id: str
-    result: str
-    is_error: bool = False
-    error_type: str | None = None
+# Timers
 
 
 @attrs.frozen

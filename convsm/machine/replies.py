@@ -10,33 +10,40 @@ import attrs
 
 from convsm.machine import effects
 from convsm.machine.effects import RequestReply
+from convsm.machine.ending import Ending
 from convsm.machine.events import (
     AgentAudio,
+    AnswerCall,
     Event,
-    Interrupted,
     ResponseEnded,
     ResponseRefused,
     ResponseStarted,
     Send,
     ToolCompleted,
 )
-from convsm.machine.guards import Guards
 from convsm.machine.hearing import cut_items
 
 __all__ = ["Replies"]
 
 
 @attrs.define
-class Replies(Guards):
+class Replies(Ending):
     """The part of the emitters that only some servers need."""
-
-    def _emit(self, effect: effects.Effect) -> None:
-        self._effects.append(effect)
 
     # What was heard
 
-    def report_heard(self, event: Event) -> None:
-        """Tell the server how much was heard of what was cut, where it wants to know."""
+    @property
+    def latest_turn(self) -> int:
+        """The highest turn that was handed over, is streamed or is generated; 0 before the first."""
+        turns = (self.spoken_turn, self.generated_turn, self.response_turn)
+        return max((turn for turn in turns if turn is not None), default=0)
+
+    def _tell_cut(self, is_cancelled: bool) -> None:
+        # Nothing to tell a server that says neither what it generates nor which items its audio is of.
+        if self.generation != "none" and not self.is_stopping:
+            self.is_stopping = True
+            if not is_cancelled:
+                self._emit(effects.Transmit(effects.CancelReply()))
         latest = self.latest_item if self.generation != "none" else None
         for item, heard in cut_items(self.unheard, self.heard_bytes, self.beyond, latest):
             self._emit(effects.Transmit(effects.ItemHeard(item, heard)))
@@ -50,20 +57,12 @@ class Replies(Guards):
         self.latest_item = event.item
         self._emit(effects.Transmit(effects.ItemHeard(event.item, 0)))
 
-    def stop_response(self, event: Interrupted | Send) -> None:
-        """Tell the server to stop generating, unless it does by itself."""
-        is_cancelled = type(event) is Interrupted and event.is_cancelled
-        if self.generation != "none" and not self.is_stopping:
-            self.is_stopping = True
-            if not is_cancelled:
-                self._emit(effects.Transmit(effects.CancelReply()))
-
     # Replies that have to be asked for
 
     def note_response_started(self, event: ResponseStarted) -> None:
         """Remember that the server is busy."""
         self.generation, self.is_stopping = "running", False
-        self.latest_turn = max(self.latest_turn, event.turn)
+        self.generated_turn = max(event.turn, self.generated_turn or event.turn)
 
     def note_response_ended(self, event: ResponseEnded) -> None:
         """Remember that the server is free."""
@@ -76,11 +75,11 @@ class Replies(Guards):
         elif event.is_busy and not self.is_stopping and self.wanted is None:
             self.wanted = self.asked
 
-    def want_reply(self, event: Send) -> None:
+    def note_wanted_reply(self, event: Send) -> None:
         """Remember that a response is wanted."""
         self.wanted = event.message if event.kind == "request" else RequestReply()
 
-    def want_reply_to_call(self, event: ToolCompleted) -> None:
+    def note_reply_to_call(self, event: ToolCompleted | AnswerCall) -> None:
         """Remember that a response to a tool's result is wanted, if the agent waits for that."""
         if self.options.asks_replies and self.calls[event.call_id] and self.wanted is None:
             self.wanted = RequestReply()

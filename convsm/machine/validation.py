@@ -27,8 +27,8 @@ def validate(
         initial: Name of the first state.
         triggers: Names of all event classes.
         groups: Named groups of states.
-        guards: The class whose public methods are the guards.
-        emitters: The class whose public methods, but for guards it inherits, are the emitters.
+        guards: The class whose own public methods are the guards.
+        emitters: The class whose public methods are the emitters, those that it has from the guards left out.
 
     Raises:
         TableError: Something is unknown, unused, doubled or shadowed.
@@ -38,8 +38,7 @@ def validate(
     if len(set(names)) != len(names):
         raise TableError("a state is declared twice")
     known = set(names)
-    known_guards = _methods(guards)
-    known_emitters = _methods(emitters) - known_guards
+    known_guards, known_emitters = _methods([guards]), _methods(_above(emitters, guards))
     _require(known, {initial}, "initial state")
     for name, members in groups.items():
         _require(known, members, f"group {name!r}")
@@ -74,11 +73,16 @@ def _require(known: Collection[str], names: Iterable[str], where: str) -> None:
         raise TableError(f"{where} names {', '.join(unknown)}, which does not exist")
 
 
-def _methods(kind: type) -> set[str]:
+def _above(kind: type, base: type) -> list[type]:
+    """Return a class and those it is made of, without a base and what that is made of."""
+    return [each for each in kind.__mro__ if each not in base.__mro__]
+
+
+def _methods(kinds: Iterable[type]) -> set[str]:
     return {
         name
-        for part in kind.__mro__
-        for name, value in vars(part).items()
+        for kind in kinds
+        for name, value in vars(kind).items()
         if callable(value) and not name.startswith("_")
     }
 

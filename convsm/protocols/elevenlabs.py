@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pybase64
 
 from convsm.errors import ConfigurationError, ProtocolError
-from convsm.machine.effects import Pong, ToolResult
+from convsm.machine.effects import Approval, Interruption, Pong, ToolResult
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
@@ -26,7 +26,6 @@ from convsm.protocols.elevenlabs_reports import REPORTS, Decoder, alignment, par
 from convsm.protocols.messages import (
     ContextualUpdate,
     Feedback,
-    McpApproval,
     MultimodalMessage,
     UserActivity,
     UserMessage,
@@ -46,7 +45,7 @@ from convsm.protocols.wire import (
     whole,
 )
 
-__all__ = ["CAPABILITIES", "DECODERS", "ENCODERS", "ElevenLabsCodec"]
+__all__ = ["CAPABILITIES", "DECODERS", "ENCODERS", "TOOL_ERROR_TYPES", "ElevenLabsCodec"]
 
 CAPABILITIES = Capabilities(
     protocol="ElevenLabs agents",
@@ -62,6 +61,11 @@ CAPABILITIES = Capabilities(
     audio_alignment=True,
     latency_pings=True,
     response_corrections=True,
+)
+
+# What a tool result may call its failure; the server closes on any other.
+TOOL_ERROR_TYPES = frozenset(
+    {"user_rejected", "external_server", "external_client", "customer_auth", "client_timeout", "unknown"}
 )
 
 _DEFAULT_FORMAT = "pcm_16000"
@@ -190,7 +194,8 @@ def _say_tool_result(message: ToolResult) -> bytes:
         "is_error": message.is_error,
     }
     if message.error_type is not None:
-        said["error_type"] = message.error_type
+        known = message.error_type in TOOL_ERROR_TYPES
+        said["error_type"] = message.error_type if known else "unknown"
     return dump(said)
 
 
@@ -208,7 +213,8 @@ def _say_user_message(message: UserMessage) -> bytes:
     return dump(said)
 
 
-def _say_user_activity(_message: UserActivity) -> bytes:
+def _say_user_activity(_message: UserActivity | Interruption) -> bytes:
+    # For an interruption the protocol has no other word; it keeps the agent quiet for a while.
     return b'{"type":"user_activity"}'
 
 
@@ -236,7 +242,7 @@ def _say_feedback(message: Feedback) -> bytes:
     return dump({"type": "feedback", "event_id": message.event_id, "score": message.score})
 
 
-def _say_mcp_approval(message: McpApproval) -> bytes:
+def _say_approval(message: Approval) -> bytes:
     return dump(
         {
             "type": "mcp_tool_approval_result",
@@ -249,12 +255,13 @@ def _say_mcp_approval(message: McpApproval) -> bytes:
 ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Pong: _say_pong,
     ToolResult: _say_tool_result,
+    Approval: _say_approval,
+    Interruption: _say_user_activity,
     UserMessage: _say_user_message,
     UserActivity: _say_user_activity,
     ContextualUpdate: _say_contextual_update,
     MultimodalMessage: _say_multimodal_message,
     Feedback: _say_feedback,
-    McpApproval: _say_mcp_approval,
 }
 
 

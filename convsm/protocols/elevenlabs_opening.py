@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from convsm.errors import ConfigurationError
+from convsm.protocols.elevenlabs_overrides import ConfigurationOverride, SourceInfo, ToolMocking, said
 from convsm.protocols.elevenlabs_urls import SOURCE, redact_url
 from convsm.protocols.wire import Json, dump
 from convsm.version import VERSION
@@ -21,8 +22,26 @@ __all__ = [
 ]
 
 
+# What the server takes.
+PROCEDURES_TO_START = 5
+
+
 def _or_empty(value: dict[str, Any] | None) -> dict[str, Any]:
     return {} if value is None else value
+
+
+def _override(value: dict[str, Any] | ConfigurationOverride | None) -> dict[str, Any]:
+    if isinstance(value, ConfigurationOverride):
+        return value.to_dict()
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigurationError(
+            "conversation_config_override is neither a ConfigurationOverride nor a dict; give one of them."
+        )
+    return _or_empty(value)
+
+
+def _mocking(value: dict[str, Any] | ToolMocking | None) -> dict[str, Any] | None:
+    return said(value) if isinstance(value, ToolMocking) else value
 
 
 @attrs.define
@@ -32,16 +51,45 @@ class ConversationInitiationData:
     Attributes:
         extra_body: Parameters for a custom language model.
         conversation_config_override: Settings of the agent to override; each has to be allowed in the
-            agent's security settings, or the server closes.
+            agent's security settings, or the server closes. A ConfigurationOverride, which is checked, or
+            a dict, which is sent as it is; the attribute is the dict in either case.
         dynamic_variables: Values for the placeholders in the agent's prompts.
         user_id: Id of the user. One that is given to the conversation itself comes first.
+        branch_id: Id of the branch of the agent to talk to.
+        environment: Name of the server-side environment. One that is given to the conversation itself
+            comes first.
+        starting_workflow_node_id: Id of the workflow's node to start at.
+        procedure_ids: Ids of the procedures that the agent may use; an empty list leaves it none.
+        start_procedure_ids: Ids of those that start with the conversation, at most five.
+        tool_mock_config: Which tools are mocked: a ToolMocking, or a dict that is sent as it is.
+        source_info: What the server notes of the client; what is None in it is said of convsm.
+
+    Raises:
+        ConfigurationError: The override is neither, or more than five procedures are to start.
     """
 
     # Values may be secrets or personal, so none is shown.
     extra_body: dict[str, Any] = attrs.field(default=None, converter=_or_empty, repr=False)
-    conversation_config_override: dict[str, Any] = attrs.field(default=None, converter=_or_empty, repr=False)
+    conversation_config_override: dict[str, Any] = attrs.field(default=None, converter=_override, repr=False)
     dynamic_variables: dict[str, Any] = attrs.field(default=None, converter=_or_empty, repr=False)
     user_id: str | None = attrs.field(default=None, repr=False)
+    # Beyond the reference, so by name only: the reference may add positions.
+    branch_id: str | None = attrs.field(default=None, kw_only=True)
+    environment: str | None = attrs.field(default=None, kw_only=True)
+    starting_workflow_node_id: str | None = attrs.field(default=None, kw_only=True)
+    procedure_ids: list[str] | None = attrs.field(default=None, kw_only=True)
+    start_procedure_ids: list[str] | None = attrs.field(default=None, kw_only=True)
+    tool_mock_config: dict[str, Any] | None = attrs.field(
+        default=None, kw_only=True, converter=_mocking, repr=False
+    )
+    source_info: SourceInfo | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.start_procedure_ids or ()) > PROCEDURES_TO_START:
+            raise ConfigurationError(
+                f"start_procedure_ids holds {len(self.start_procedure_ids or ())} ids; "
+                f"give at most {PROCEDURES_TO_START}."
+            )
 
 
 @attrs.define
@@ -131,11 +179,22 @@ class OnPremInitiationData:
         self.extra_setup_config = dict(self.extra_setup_config)
 
 
+# Fields of the initiation that are there when they are given.
+_WHEN_GIVEN = (
+    "branch_id",
+    "starting_workflow_node_id",
+    "procedure_ids",
+    "start_procedure_ids",
+    "tool_mock_config",
+)
+
+
 def initiation_message(
     data: ConversationInitiationData | None = None,
     user_id: str | None = None,
     text_only: bool = False,
     version: str = VERSION,
+    environment: str | None = None,
 ) -> bytes:
     """Return the message that opens a conversation.
 
@@ -144,6 +203,8 @@ def initiation_message(
         user_id: Id of the user; it comes before the one in ``data``.
         text_only: Ask for a conversation without audio, unless ``data`` says whether it has any.
         version: Version of the client, at most 50 characters, which the server only notes.
+        environment: Name of the server-side environment; it comes before the one in ``data``, and only
+            goes into the message if that has one: the URL says it already.
 
     Raises:
         ConfigurationError: The override of ``conversation`` is not a dict.
@@ -158,11 +219,14 @@ def initiation_message(
         "custom_llm_extra_body": data.extra_body,
         "conversation_config_override": override,
         "dynamic_variables": data.dynamic_variables,
-        "source_info": {"source": SOURCE, "version": version},
+        "source_info": {"source": SOURCE, "version": version, **said(data.source_info or SourceInfo())},
     }
     user_id = user_id or data.user_id
     if user_id:
         message["user_id"] = user_id
+    if data.environment:
+        message["environment"] = environment or data.environment
+    message.update({name: value for name in _WHEN_GIVEN if (value := getattr(data, name)) is not None})
     return dump(message)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from convsm.machine.events import AgentHungUp, Event, Informed
+from convsm.machine.events import AgentHungUp, ApprovalAsked, ApprovalWithdrawn, Event, Informed
 from convsm.protocols.reports import (
     AgentResponseCorrection,
     AgentTyping,
@@ -54,6 +54,10 @@ from convsm.protocols.wire import (
 __all__ = ["REPORTS", "Decoder", "alignment", "part_text"]
 
 Decoder = Callable[[Json], tuple[Event, ...]]
+
+# How long the server waits for an approval when it does not say, and at most; in seconds.
+_USUAL_WAIT = 300.0
+_LONGEST_WAIT = 86_400.0
 
 
 def alignment(value: object) -> AudioEventAlignment | None:
@@ -240,22 +244,27 @@ def _tool_responded(body: Json) -> tuple[Event, ...]:
 
 def _mcp_tool_call(message: Json) -> tuple[Event, ...]:
     body = needed(message, "mcp_tool_call")
-    return (
-        Informed(
-            McpToolCall(
-                call_id=text(body, "tool_call_id"),
-                name=text(body, "tool_name"),
-                state=maybe_text(body, "state"),
-                service_id=maybe_text(body, "service_id"),
-                description=maybe_text(body, "tool_description"),
-                parameters=mapping(body, "parameters"),
-                timestamp=maybe_text(body, "timestamp"),
-                approval_timeout_seconds=number(body, "approval_timeout_secs"),
-                result=tuple(items(body, "result")),
-                error_message=maybe_text(body, "error_message"),
-            )
-        ),
+    call = McpToolCall(
+        call_id=text(body, "tool_call_id"),
+        name=text(body, "tool_name"),
+        state=maybe_text(body, "state"),
+        service_id=maybe_text(body, "service_id"),
+        description=maybe_text(body, "tool_description"),
+        parameters=mapping(body, "parameters"),
+        timestamp=maybe_text(body, "timestamp"),
+        approval_timeout_seconds=number(body, "approval_timeout_secs"),
+        result=tuple(items(body, "result")),
+        error_message=maybe_text(body, "error_message"),
     )
+    if call.state is None:
+        return (Informed(call),)
+    if call.state != "awaiting_approval":
+        # Also a state that nobody has heard of: the server does not wait for an answer in it.
+        return (Informed(call), ApprovalWithdrawn(call.call_id))
+    # A time that makes no sense is as good as none, and a timer takes no endless one.
+    seconds = call.approval_timeout_seconds
+    waits = min(seconds, _LONGEST_WAIT) if seconds is not None and seconds > 0 else _USUAL_WAIT
+    return (Informed(call), ApprovalAsked(call.call_id, call, waits))
 
 
 def _mcp_connection_status(message: Json) -> tuple[Event, ...]:

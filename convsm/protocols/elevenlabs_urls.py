@@ -9,10 +9,19 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from convsm.errors import ConfigurationError
 from convsm.version import VERSION
 
-__all__ = ["SOURCE", "check_url", "public_url", "redact_url", "signed_url"]
+__all__ = ["SOURCE", "api_url", "check_url", "is_loopback", "public_url", "redact_url", "signed_url"]
 
 # The server knows clients by an enumeration without a name for us; we are a Python client of that protocol.
 SOURCE = "python_sdk"
+
+# Without a region, requests go to the nearest.
+DEFAULT_API = "https://api.elevenlabs.io"
+REGIONAL_APIS = {
+    "us": "https://api.us.elevenlabs.io",
+    "eu": "https://api.eu.residency.elevenlabs.io",
+    "in": "https://api.in.residency.elevenlabs.io",
+    "sg": "https://api.sg.residency.elevenlabs.io",
+}
 
 _SOCKET_SCHEMES = {"https": "wss", "http": "ws"}
 
@@ -20,6 +29,26 @@ _SOCKET_SCHEMES = {"https": "wss", "http": "ws"}
 _HARMLESS = frozenset({"agent_id", "branch_id", "conversation_id", "environment", "source", "version"})
 
 _USER_INFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?(/*)[^?]*@")
+
+
+def api_url(base_url: str | None = None, region: str | None = None) -> str:
+    """Return where the API is.
+
+    Args:
+        base_url: Where it is, if that is known; None takes the region's.
+        region: Where data stays: ``us``, ``eu``, ``in`` or ``sg``; None takes the nearest.
+
+    Raises:
+        ConfigurationError: There is no such region, or the URL is not the region's.
+    """
+    if region is None:
+        return DEFAULT_API if base_url is None else base_url
+    regional = REGIONAL_APIS.get(region)
+    if regional is None:
+        raise ConfigurationError(f"There is no region {region!r}; choose one of {', '.join(REGIONAL_APIS)}.")
+    if base_url is not None and base_url.rstrip("/") != regional:
+        raise ConfigurationError(f"The base URL is not that of region {region!r}; give one of the two.")
+    return regional
 
 
 def public_url(base_url: str, agent_id: str, version: str = VERSION, environment: str | None = None) -> str:
@@ -97,7 +126,7 @@ def check_url(url: str, allow_insecure: bool = False, has_key: bool = False) -> 
         raise ConfigurationError("The URL is not a WebSocket's; give one that starts with wss://.")
     if not host:
         raise ConfigurationError("The URL names no host; give one like wss://host/path.")
-    if parts.scheme == "wss" or _is_loopback(host):
+    if parts.scheme == "wss" or is_loopback(host):
         return
     if has_key:
         raise ConfigurationError(
@@ -109,7 +138,8 @@ def check_url(url: str, allow_insecure: bool = False, has_key: bool = False) -> 
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
 """Typed messages that protocols share, beyond what moves a session.
 
 What the user says goes out in ``Send(message)`` and is defined here; what the server tells comes in
-``Informed(message)`` and is only named here. ``Pong`` and ``ToolResult`` are the machine's own.
+``Informed(message)`` and is only named here. ``Pong``, ``ToolResult`` and ``Approval`` are the machine's own.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ __all__ = [
     "ExternalAgentDisconnected",
     "Feedback",
     "GuardrailTriggered",
-    "McpApproval",
     "McpConnectionStatus",
     "McpIntegration",
     "McpToolCall",
@@ -157,16 +156,3 @@ class Feedback:
     score: Literal["like", "dislike"] | None = attrs.field(
         validator=attrs.validators.in_(("like", "dislike", None))
     )
-
-
-@attrs.frozen
-class McpApproval:
-    """Answer an McpToolCall that awaits approval; once a call.
-
-    Attributes:
-        call_id: Id of the call.
-        is_approved: Whether it may run.
-    """
-
-    call_id: str
-    is_approved: bool

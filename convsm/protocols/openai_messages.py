@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from convsm.errors import ProtocolError
-from convsm.machine.effects import CancelReply, ItemHeard, RequestReply, ToolResult
-from convsm.protocols.messages import ContextualUpdate, McpApproval, MultimodalMessage, UserMessage
+from convsm.machine.effects import Approval, CancelReply, ItemHeard, RequestReply, ToolResult
+from convsm.protocols.messages import ContextualUpdate, MultimodalMessage, UserMessage
 from convsm.protocols.openai_options import RealtimeOptions, session_update
 from convsm.protocols.openai_state import RealtimeState
 from convsm.protocols.turn_messages import ClearAudio, CommitAudio, DeleteItem, RetrieveItem
@@ -57,7 +57,7 @@ def _say_contextual_update(_state: RealtimeState, message: ContextualUpdate) -> 
     return _message("system", message.text)
 
 
-def _say_mcp_approval(_state: RealtimeState, message: McpApproval) -> bytes:
+def _say_approval(_state: RealtimeState, message: Approval) -> bytes:
     return _create(
         {
             # A request is answered once, so the end of its id tells this item from all others.
@@ -119,7 +119,7 @@ ENCODERS: dict[type, Callable[[RealtimeState, Any], bytes]] = {
     UserMessage: _say_user_message,
     MultimodalMessage: _say_multimodal_message,
     ContextualUpdate: _say_contextual_update,
-    McpApproval: _say_mcp_approval,
+    Approval: _say_approval,
     RequestReply: _say_request,
     CancelReply: _say_cancel,
     ItemHeard: _say_heard,

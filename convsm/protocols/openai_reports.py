@@ -9,7 +9,14 @@ from typing import Any, Literal
 
 import orjson
 
-from convsm.machine.events import Event, Informed, ResponseRefused, SessionFailed
+from convsm.machine.events import (
+    ApprovalAsked,
+    ApprovalWithdrawn,
+    Event,
+    Informed,
+    ResponseRefused,
+    SessionFailed,
+)
 from convsm.protocols.openai_options import SESSION_UPDATE_ID
 from convsm.protocols.openai_state import RealtimeState, keep
 from convsm.protocols.realtime_reports import (
@@ -94,22 +101,21 @@ def item_reports(state: RealtimeState, item: Json, is_done: bool) -> tuple[Event
     """Return what an item means beyond that it is there: an MCP tool, or a wish for approval."""
     kind = item.get("type")
     if kind == "mcp_call":
-        return (Informed(_mcp_call(state, item, "success" if is_done else "loading")),)
+        call = Informed(_mcp_call(state, item, "success" if is_done else "loading"))
+        approval = maybe_text(item, "approval_request_id")
+        return (call,) if approval is None or is_done else (call, ApprovalWithdrawn(approval))
     item_id = maybe_text(item, "id")
     if kind != "mcp_approval_request" or item_id is None or item_id in state.approvals or not is_done:
         return ()
     keep(state.approvals, item_id, True)
-    return (
-        Informed(
-            McpToolCall(
-                item_id,
-                text(item, "name"),
-                state="awaiting_approval",
-                service_id=maybe_text(item, "server_label"),
-                parameters=arguments(item.get("arguments")) or {},
-            )
-        ),
+    wanted = McpToolCall(
+        item_id,
+        text(item, "name"),
+        state="awaiting_approval",
+        service_id=maybe_text(item, "server_label"),
+        parameters=arguments(item.get("arguments")) or {},
     )
+    return (Informed(wanted), ApprovalAsked(item_id, wanted))
 
 
 def _item(state: RealtimeState, message: Json, change: str) -> tuple[Event, ...]:

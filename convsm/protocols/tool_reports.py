@@ -76,7 +76,7 @@ class McpToolCall:
     """A call of a tool on an MCP server changed its state.
 
     Attributes:
-        call_id: Id of the call; an approval names it.
+        call_id: Id of the call; the decision about it names it.
         name: Name of the tool.
         state: ``loading``, ``awaiting_approval``, ``success`` or ``failure``.
         service_id: Id of the MCP server.

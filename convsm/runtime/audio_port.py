@@ -6,14 +6,15 @@ import logging
 import threading
 from collections.abc import Callable
 
-from convsm.audio.formats import AudioFormat, audio_format
+from convsm.audio.formats import audio_format
 from convsm.audio.interface import AudioInterface, ReportingAudioInterface
 from convsm.errors import AudioError
 from convsm.machine.effects import Play, StartAudio
 from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
+from convsm.runtime.reckoning import PlayoutReckoning
 from convsm.runtime.timers import Timers
 
-__all__ = ["AudioPort"]
+__all__ = ["HELD_BYTES", "REFERENCE_FORMAT", "AudioPort", "failure_text", "warn_of_formats"]
 
 logger = logging.getLogger("convsm.audio")
 
@@ -21,6 +22,24 @@ logger = logging.getLogger("convsm.audio")
 HELD_BYTES = 64 * 1024 * 1024
 # What an interface with only the four reference methods is defined for.
 REFERENCE_FORMAT = "pcm_16000"
+
+
+def failure_text(interface: object, method: str, error: BaseException) -> str:
+    """Say that a method of an audio interface raised."""
+    if isinstance(error, AudioError):
+        return str(error)
+    return f"{type(interface).__name__}.{method} raised {type(error).__name__}: {error}"
+
+
+def warn_of_formats(effect: StartAudio, interface: object) -> None:
+    """Say it if an interface that takes no formats gets others than it is defined for."""
+    if {effect.output_format, effect.input_format} != {REFERENCE_FORMAT}:
+        logger.warning(
+            "the agent speaks %s and hears %s; %s gets and gives them unconverted",
+            effect.output_format,
+            effect.input_format,
+            type(interface).__name__,
+        )
 
 
 class AudioPort:
@@ -38,6 +57,7 @@ class AudioPort:
         post_aside: Callable[[Event], None],
         timers: Timers,
         wait_for_room: Callable[[threading.Event], None] = lambda _: None,
+        note_silence: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare an interface; nothing is opened yet.
 
@@ -47,23 +67,20 @@ class AudioPort:
             post_aside: Takes events from real-time threads.
             timers: Where playout is reckoned.
             wait_for_room: Waits until more of the user's audio may be queued, or the event is set.
+            note_silence: Called each time the interface has been silenced.
         """
         self._interface = interface
         self._post = post
         self._post_aside = post_aside
-        self._timers = timers
         self._wait_for_room = wait_for_room
+        self._note_silence = note_silence
         self._reporting = interface if isinstance(interface, ReportingAudioInterface) else None
-        self._format: AudioFormat = audio_format(REFERENCE_FORMAT)
+        self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
         self._has_begun = False
         self._held: list[Play] = []
         self._held_bytes = 0
         self._stop_wanted = threading.Event()
         self._worker: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._dry_at = 0.0
-        self._last_handed = 0
-        self._is_reckoning = False
 
     # Effects
 
@@ -94,16 +111,15 @@ class AudioPort:
         """Silence the interface."""
         self._held.clear()
         self._held_bytes = 0
-        with self._lock:
-            self._dry_at = 0.0
-            self._is_reckoning = False
-        self._timers.cancel("playout")
+        self._reckoning.flush()
         if self._has_begun:
             assert self._interface is not None
             try:
                 self._interface.interrupt()
             except BaseException as error:
                 self._fail("interrupt", error)
+                return
+        self._note_silence()
 
     def stop(self) -> None:
         """Close the interface on the worker, once its start has returned."""
@@ -130,13 +146,7 @@ class AudioPort:
 
     def _fail(self, method: str, error: BaseException) -> None:
         logger.debug("%s raised", method, exc_info=error)
-        name = type(self._interface).__name__
-        text = (
-            str(error)
-            if isinstance(error, AudioError)
-            else f"{name}.{method} raised {type(error).__name__}: {error}"
-        )
-        self._post(AudioFailed(text))
+        self._post(AudioFailed(failure_text(self._interface, method, error)))
 
     def _hand_over(self, play: Play) -> None:
         try:
@@ -149,27 +159,7 @@ class AudioPort:
             # Even SystemExit: it must not end the thread that happens to move the session.
             self._fail("output", error)
             return
-        with self._lock:
-            now = self._timers.clock()
-            self._dry_at = max(self._dry_at, now) + self._format.seconds_of(len(play.audio))
-            self._last_handed = play.number
-            if self._is_reckoning:
-                return
-            self._is_reckoning = True
-            seconds = self._dry_at - now
-        self._timers.set("playout", seconds, self._reckon)
-
-    def _reckon(self) -> None:
-        """Report playout when the reckoned time has come, or look again when speech was added."""
-        with self._lock:
-            remaining = self._dry_at - self._timers.clock()
-            self._is_reckoning = remaining > 0
-            through = self._last_handed
-        if remaining > 0:
-            self._timers.set("playout", remaining, self._reckon)
-        else:
-            # After a flush this is a late report, which the table ignores.
-            self._post(Played(through))
+        self._reckoning.hand_over(play)
 
     def _run(self, effect: StartAudio) -> None:
         interface = self._interface
@@ -180,16 +170,11 @@ class AudioPort:
                 audio_format(effect.output_format),
                 audio_format(effect.input_format),
             )
-            self._format = output_format
+            self._reckoning.format = output_format
             if self._reporting is not None:
                 self._reporting.configure(output_format, input_format, self)
-            elif {effect.output_format, effect.input_format} != {REFERENCE_FORMAT}:
-                logger.warning(
-                    "the agent speaks %s and hears %s; %s gets and gives them unconverted",
-                    effect.output_format,
-                    effect.input_format,
-                    type(interface).__name__,
-                )
+            else:
+                warn_of_formats(effect, interface)
             interface.start(self._take_microphone)
             is_started = True
         except BaseException as error:

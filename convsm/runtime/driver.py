@@ -1,47 +1,73 @@
-"""The threaded driver: performs one session's effects and feeds its events back."""
+"""The driver: performs one session's effects and feeds its events back, by whatever parts a shell brings."""
 
 from __future__ import annotations
 
 import logging
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from convsm.audio.formats import audio_format
-from convsm.audio.interface import AudioInterface
 from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
-from convsm.machine.events import End, Event, Informed, Send, Start, TimerFired
+from convsm.machine.events import (
+    AnswerCall,
+    DecideApproval,
+    End,
+    Event,
+    Informed,
+    Interrupt,
+    Send,
+    Start,
+    TimerFired,
+)
+from convsm.observation.metrics import Metrics
+from convsm.observation.transcript import Transcript
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import ServerError
-from convsm.runtime.audio_port import AudioPort
-from convsm.runtime.mailbox import Mailbox
-from convsm.runtime.notifier import Notifier
-from convsm.runtime.timers import ThreadedTimers
-from convsm.runtime.tool_runner import ToolRunner
+from convsm.runtime.parts import AudioPlayer, Flag, Inbox, Notifying, ToolCalls, Transport
+from convsm.runtime.stream import RAW, FrameReceived, FrameSent, UnhandledTool
+from convsm.runtime.timers import Timers
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Observer
-from convsm.transport.threaded import ThreadedTransport, TransportOptions
+from convsm.runtime.wiring import DisconnectionDetails, Observer
+from convsm.transport.options import TransportOptions
 from convsm.transport.uplink import UplinkDropped
 
 if TYPE_CHECKING:
     from convsm.recording import Recorder
 
-__all__ = ["Driver", "Wiring"]
+__all__ = ["Driver", "Stream", "Wiring"]
 
 logger = logging.getLogger("convsm.session")
 
 # How many different diagnostics are logged as warnings; a server that goes on is logged at DEBUG.
 DIAGNOSTIC_LIMIT = 100
 
+# Commands whose callers are told that the session is over.
+ANSWERED = (Send, Interrupt, AnswerCall, DecideApproval)
 
-class _Over(Exception):
+
+class Over(Exception):
     """The session has ended: it cannot be started."""
+
+
+class Stream(Protocol):
+    """A reader of everything that happens."""
+
+    @property
+    def wants_frames(self) -> bool:
+        """Whether raw frames are wanted."""
+
+    def put(self, event: object) -> None:
+        """Add an event; never blocks."""
+
+    def close(self) -> None:
+        """Add no more."""
 
 
 @attrs.frozen
@@ -51,78 +77,89 @@ class Wiring:
     Attributes:
         options: The session's settings.
         codec: The protocol.
-        resolve_url: Returns the URL to connect to; may block, runs on the connecting thread.
+        resolve_url: Returns the URL to connect to. Threaded: may block, runs on the connecting thread.
+            Asyncio: a coroutine function.
         transport: Limits of the connection.
         audio: The user's audio interface; None in a text-only session.
         tools: The client tools.
-        observers: User callbacks by the type of event, or of the message of an Informed event.
-        on_state_change: User callback for every change of state.
+        observers: User callbacks by the type of what they are told.
+        streams: Readers of everything, from the start on.
         on_end: User callbacks for the end.
         open_recorder: Opens the recording of the session, if one is wanted.
+        approve: The user's approval handler.
     """
 
     options: SessionOptions
     codec: Codec
-    resolve_url: Callable[[], str]
+    resolve_url: Callable[[], Any]
     transport: TransportOptions
-    audio: AudioInterface | None
+    audio: Any
     tools: ClientTools
-    observers: Mapping[type, Observer]
-    on_state_change: Observer | None
+    observers: Mapping[type, tuple[Observer, ...]]
+    streams: tuple[Stream, ...]
     on_end: tuple[Observer, ...]
     open_recorder: Callable[[SessionOptions], Recorder] | None
+    approve: Callable[[Any], Any] | None = None
 
 
-class Driver:
+class Driver(ABC):
     """One session and everything that runs for it; used for one conversation.
 
-    All public methods may be called from any thread.
+    What an effect means is written here, once; who does it (threads or tasks), how events come into
+    one order and how callbacks are called is the shell's, which makes the parts.
+
+    Attributes:
+        session: The session.
+        ending: How it ended; None before.
+        diagnostics: How often something was to be said about it.
+        transcript: What was said.
+        metrics: What was measured.
     """
 
-    make_timers: Callable[[Callable[[], None]], ThreadedTimers] = ThreadedTimers
+    is_ready: Flag
+    is_over: Flag
+    timers: Timers
+    transport: Transport
+    _inbox: Inbox
+    _notifier: Notifying
+    _tools: ToolCalls
+    _audio: AudioPlayer
 
     def __init__(self, wiring: Wiring) -> None:
-        """Put the parts together; no thread starts and nothing opens before ``start``."""
+        """Put the parts together; nothing starts and nothing opens before ``start``."""
         self.session = Session(wiring.options)
         self.ending: AnnounceEnd | None = None
-        self.is_ready = threading.Event()
-        self.is_over = threading.Event()
         self.diagnostics = 0
+        self.transcript = Transcript()
+        self.metrics = Metrics()
         self._wiring = wiring
+        self._streams: tuple[Stream, ...] = wiring.streams
+        self._is_tapped = self._wants_frames()
         self._diagnosed: set[str] = set()
         self._server_error = ""
-        # First, for it may raise and nothing else is to be cleaned up then.
+        # Before the parts, for it may raise and nothing else is to be cleaned up then.
         open_recorder = wiring.open_recorder
         self._recorder = open_recorder(wiring.options) if open_recorder is not None else None
-        self.timers = type(self).make_timers(self._drain)
-        self._mailbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
-        self._notifier = Notifier()
-        self._tools = ToolRunner(wiring.tools, self._mailbox.post)
         self._input_format = audio_format("pcm_16000")
-        self.transport = ThreadedTransport(
-            self._mailbox.post, wiring.codec.decode, wiring.resolve_url, wiring.transport
-        )
-        self._audio = AudioPort(
-            wiring.audio,
-            self._mailbox.post,
-            self._mailbox.post_aside,
-            self.timers,
-            self.transport.wait_for_audio_room,
-        )
+        self._make_parts(wiring)
+        transport, audio, tools = self.transport, self._audio, self._tools
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
-            effects.OpenSocket: lambda _: self.transport.open(),
-            effects.CloseSocket: lambda effect: self.transport.close(effect.code),
-            effects.DropSocket: lambda _: self.transport.drop(),
+            effects.OpenSocket: lambda _: transport.open(),
+            effects.CloseSocket: lambda effect: transport.close(effect.code),
+            effects.DropSocket: lambda _: transport.drop(),
             effects.SendOpening: self._send_opening,
-            effects.Transmit: lambda effect: self.transport.send(wiring.codec.encode(effect.message)),
+            effects.Transmit: lambda effect: self._transmit(wiring.codec.encode(effect.message)),
             effects.TransmitAudio: self._transmit_audio,
             effects.StartAudio: self._start_audio,
-            effects.BeginPlayout: lambda _: self._audio.begin(),
-            effects.Play: self._audio.play,
-            effects.Flush: lambda _: self._audio.flush(),
-            effects.StopAudio: lambda _: self._audio.stop(),
-            effects.RunTool: self._tools.run,
-            effects.CancelTool: lambda effect: self._tools.cancel(effect.call_id),
+            effects.BeginPlayout: lambda _: audio.begin(),
+            effects.Play: audio.play,
+            effects.Flush: lambda _: audio.flush(),
+            effects.StopAudio: lambda _: audio.stop(),
+            effects.RunTool: tools.run,
+            effects.CancelTool: lambda effect: tools.cancel(effect.call_id),
+            effects.ReleaseTool: lambda effect: tools.release(effect.call_id),
+            effects.AskApproval: tools.ask,
+            effects.WithdrawApproval: lambda effect: tools.withdraw(effect.call_id),
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self.timers.cancel(effect.name),
             effects.StateChanged: self._state_changed,
@@ -133,6 +170,10 @@ class Driver:
             ),
             effects.AnnounceEnd: self._announce_end,
         }
+
+    @abstractmethod
+    def _make_parts(self, wiring: Wiring) -> None:
+        """Make flags, timers, inbox, notifier, tools, transport and audio; nothing of them starts."""
 
     # Commands
 
@@ -146,8 +187,8 @@ class Driver:
             RefusedCommand: The session was started already and has not ended.
         """
         try:
-            self._mailbox.call(Start())
-        except _Over:
+            self._inbox.call(Start())
+        except Over:
             return False
         return True
 
@@ -163,40 +204,74 @@ class Driver:
             raise RefusedCommand(
                 "Send", self.session.state, ("End",), "the network does not keep up with what is sent"
             )
-        self._mailbox.call(Send(message))
+        self._inbox.call(Send(message))
+
+    def decide(self, command: AnswerCall | DecideApproval) -> None:
+        """Answer by hand what the server waits for.
+
+        Raises:
+            RefusedCommand: The session is not going on, or nothing of that id waits for an answer.
+        """
+        self._inbox.call(command)
+
+    def interrupt(self) -> None:
+        """Silence the agent; nothing happens while nothing of it is audible.
+
+        Raises:
+            RefusedCommand: There is no session.
+        """
+        self._inbox.call(Interrupt())
 
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
         # Never refused, so there is nothing to wait for: whoever drains will take it next. The caller
         # may hold a lock that the audio interface wants, so it is not held back either.
-        self._mailbox.post_at_once(End())
+        self._inbox.post_at_once(End())
 
-    def join(self, timeout: float) -> None:
-        """Wait after the end for audio, callbacks and threads, except those the caller is part of."""
-        deadline = self.timers.clock() + timeout
-        for part in (self._audio, self._notifier, self.transport, self.timers):
-            part.join(max(0.0, deadline - self.timers.clock()))
-        self.finish_recording(max(0.0, deadline - self.timers.clock()))
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the session is recorded."""
+        return self._recorder is not None
 
     def finish_recording(self, timeout: float) -> None:
         """Wait until the recording of a session that is over is written."""
         if self._recorder is not None:
             self._recorder.close(timeout)
 
+    # Readers
+
+    def add_stream(self, stream: Stream) -> None:
+        """Have a stream read everything from now on; one that comes after the end is closed."""
+        self._streams = (*self._streams, stream)
+        self._is_tapped = self._wants_frames()
+        if self.ending is not None:
+            stream.close()
+
+    def _wants_frames(self) -> bool:
+        return any(stream.wants_frames for stream in self._streams) or any(
+            raw in self._wiring.observers for raw in RAW
+        )
+
+    def _publish(self, subject: object) -> None:
+        for observer in self._wiring.observers.get(type(subject), ()):
+            self._notifier.notify(observer.name, observer.call, subject)
+        for stream in self._streams:
+            stream.put(subject)
+
     @property
-    def is_performing_here(self) -> bool:
-        """Whether the caller runs inside an effect, that is, in ``output`` or ``interrupt``."""
-        return self._mailbox.is_owned_here
+    def _tell_unhandled(self) -> Callable[[effects.RunTool], None] | None:
+        """Tell of a call of a tool that nobody registered; None if nobody would answer it by hand."""
+        return self._publish_unhandled if UnhandledTool in self._wiring.observers else None
 
-    # The stream
+    def _publish_unhandled(self, call: effects.RunTool) -> None:
+        self._publish(UnhandledTool(call.name, call.call_id, dict(call.parameters)))
 
-    def _drain(self) -> None:
-        self._mailbox.drain()
+    # The stream of events
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) is not Send:
+        if self.ending is not None and type(event) not in ANSWERED:
             if type(event) is Start:
-                raise _Over
+                raise Over
             return  # what belongs to a session that is over ends here
         recorder = self._recorder
         try:
@@ -207,6 +282,11 @@ class Driver:
             raise
         if recorder is not None:
             recorder.step(event, asked)
+        # Before the effects, so that a callback finds in the transcript what it is called for.
+        for change in self.transcript.observe(event, asked):
+            self._publish(change)
+        for measured in self.metrics.observe(event, asked):
+            self._publish(measured)
         rejection = None
         perform = self._perform
         for effect in asked:
@@ -221,24 +301,38 @@ class Driver:
         if rejection is not None:
             raise RefusedCommand(type(event).__name__, self.session.state, self.session.accepts(), rejection)
 
+    def _decode(self, frame: str | bytes) -> tuple[Event, ...]:
+        self.metrics.note_received(len(frame))
+        if self._is_tapped:
+            self._publish(FrameReceived(frame.encode() if isinstance(frame, str) else frame))
+        return self._wiring.codec.decode(frame)
+
     # Effects
 
+    def _transmit(self, frame: bytes) -> None:
+        self.metrics.note_sent(len(frame))
+        if self._is_tapped:
+            self._publish(FrameSent(frame))
+        self.transport.send(frame)
+
     def _send_opening(self, effect: effects.SendOpening) -> None:
-        for message in self._wiring.codec.opening():
-            self.transport.send(message)
+        for frame in self._wiring.codec.opening():
+            self._transmit(frame)
+
+    def _transmit_audio(self, effect: effects.TransmitAudio) -> None:
+        frame = self._wiring.codec.encode_audio(effect.audio)
+        self.metrics.note_sent(len(frame))
+        if self._is_tapped:
+            self._publish(FrameSent(frame))
+        self.transport.send_audio(frame, self._input_format.seconds_of(len(effect.audio)))
 
     def _start_audio(self, effect: effects.StartAudio) -> None:
         with suppress(AudioError):  # a format that nobody knows: the audio port says so
             self._input_format = audio_format(effect.input_format)
         self._audio.start(effect)
 
-    def _transmit_audio(self, effect: effects.TransmitAudio) -> None:
-        self.transport.send_audio(
-            self._wiring.codec.encode_audio(effect.audio), self._input_format.seconds_of(len(effect.audio))
-        )
-
     def _set_timer(self, effect: effects.SetTimer) -> None:
-        fire = partial(self._mailbox.post, TimerFired(effect.name, effect.token))
+        fire = partial(self._inbox.post, TimerFired(effect.name, effect.token))
         if effect.seconds > 0:
             self.timers.set(effect.name, effect.seconds, fire)
         else:
@@ -247,18 +341,19 @@ class Driver:
     def _state_changed(self, effect: StateChanged) -> None:
         if effect.event == "SessionReady":
             self.is_ready.set()
-        observer = self._wiring.on_state_change
-        if observer is not None:
-            self._notifier.notify(observer.name, observer.call, effect)
+        self._publish(effect)
 
     def _notify(self, effect: effects.Notify) -> None:
         subject: object = effect.event
         if type(subject) is Informed:
             subject = subject.message
             self._note(subject)
-        observer = self._wiring.observers.get(type(subject))
-        if observer is not None:
-            self._notifier.notify(observer.name, observer.call, subject)
+        self._publish(subject)
+
+    def _note_silence(self) -> None:
+        """Take note that the audio interface has been silenced."""
+        for change in self.metrics.note_silenced(self.timers.clock()):
+            self._publish(change)
 
     def _note(self, message: object) -> None:
         if type(message) is ServerError:
@@ -283,7 +378,7 @@ class Driver:
         self._tools.close()
         if self._recorder is not None:
             self._recorder.close(0)  # only asks; join waits
-        self._mailbox.close()
+        self._inbox.close()
         self.timers.close()
         self.ending = effect
         last = [(observer.name, observer.call, (effect,)) for observer in self._wiring.on_end]
@@ -293,3 +388,6 @@ class Driver:
             # Nobody waits for ever, even where no thread can be had any more (at the interpreter's exit).
             self.is_ready.set()
             self.is_over.set()
+            for stream in self._streams:
+                stream.put(DisconnectionDetails.of(effect))
+                stream.close()

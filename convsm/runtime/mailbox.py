@@ -24,6 +24,7 @@ CROWDED = 256
 # Real-time threads never wait; beyond this the microphone is dropped. 10 s of 20 ms chunks. What else
 # they post is bounded by what they were given to play.
 DEVICE_LIMIT = 512
+AUDIO_DROPPED = "the session did not keep up with the microphone; some of its audio was dropped"
 
 
 class _Ticket:
@@ -156,6 +157,6 @@ class Mailbox:
                         ticket.done.set()
             if self._has_dropped:
                 self._has_dropped = False
-                self._report("the session did not keep up with the microphone; some of its audio was dropped")
+                self._report(AUDIO_DROPPED)
         finally:
             self._owner_ident = None

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from convsm.runtime.parts import Callback
+
 __all__ = ["Notifier"]
 
 logger = logging.getLogger("convsm.callbacks")
-
-Callback = tuple[str, Callable[..., object], tuple[Any, ...]]
 
 # A callback that is this many events behind will not catch up; memory is worth more.
 LIMIT = 65536

@@ -1,59 +1,83 @@
-"""Runs the client tools of one session: the threaded runtime's ``ToolRunner``.
+"""Runs the client tools and the approval handler of one session, for every runtime.
 
 Plain handlers run on daemon threads, asynchronous ones on an event loop; each call that is not
-cancelled ends in one ToolCompleted.
+cancelled ends in one event.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import itertools
 import logging
+import math
 import threading
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from convsm.machine.effects import RunTool
-from convsm.machine.events import Event, ToolCompleted
-from convsm.runtime.tools import (
-    ClientTools,
+from convsm.machine.effects import AskApproval, RunTool
+from convsm.machine.events import ApprovalDecided, Event, ToolCompleted
+from convsm.runtime.timers import ThreadedTimers
+from convsm.runtime.tool_loop import LoopTimers, ToolLoop
+from convsm.runtime.tool_outcome import (
+    NOT_RUN,
+    TIMED_OUT,
     Outcome,
-    ToolHandler,
     await_outcome,
     call_arguments,
     call_handler,
     dismiss,
     error_text,
+    failure,
     not_registered_text,
     not_run_text,
+    result_text,
     runs_on_loop,
+    timed_out_text,
 )
+from convsm.runtime.tool_workers import Workers
+from convsm.runtime.tools import ClientTools
 
 if TYPE_CHECKING:
-    # At run time it is imported by what needs it: 15 ms that most sessions never pay.
     import asyncio
 
-__all__ = ["CLEANUP_SECONDS", "ToolRunner"]
-
-# How long the cleanup of cancelled coroutines may take after close; the time that a session may
-# take to close its socket, so that tools never outlast it.
-CLEANUP_SECONDS = 1.0
+__all__ = ["ToolRunner", "ToolTimers"]
 
 logger = logging.getLogger(__name__)
 
 
+class ToolTimers(Protocol):
+    """Where timeouts are set; a driver's timers and a virtual clock satisfy it."""
+
+    def set(self, key: Hashable, seconds: float, fire: Callable[[], None]) -> None:
+        """Call ``fire`` in so many seconds; one with the same key is replaced."""
+
+    def cancel(self, key: Hashable) -> None:
+        """Cancel the timer of that key, if any."""
+
+
 @attrs.define(eq=False)
 class _Call:
-    """A call that was admitted; with its task once it runs on the loop."""
+    """A call that was admitted.
 
-    call_id: str
+    Attributes:
+        key: What it is and its id.
+        name: Its name for messages.
+        handler: What is called; None if nobody handles it.
+        argument: The handler's one argument.
+        read: Makes the outcome of what the handler returned.
+        event: Makes the event of the outcome.
+        timeout: Seconds; None for no limit.
+        task: The task that runs it, once it runs on the loop.
+    """
+
+    key: tuple[str, str]
     name: str
-    handler: ToolHandler
-    arguments: dict[str, Any]
+    handler: Callable[[Any], Any] | None
+    argument: Any
+    read: Callable[[str, object], Outcome]
+    event: Callable[[Outcome], Event]
+    timeout: float | None = None
     task: asyncio.Task[Outcome] | None = None
 
 
@@ -64,27 +88,37 @@ def _positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
 
 @attrs.define(eq=False)
 class ToolRunner:
-    """Runs the tool calls of one session.
+    """Runs the tool calls of one session, and asks what is to be approved.
 
     A coroutine function, a handler registered as asynchronous and an awaitable that a plain handler
-    returns run on the loop of the ClientTools, or else on an event loop with a daemon thread that
-    starts with the first such call. Plain handlers run on daemon threads, which are reused. No
-    thread starts before it is needed, and no handler runs on the thread that calls the runner.
+    returns run on the loop of the ClientTools, or else on ``loop``, or else on an event loop with a
+    daemon thread that starts with the first such call. Plain handlers run on daemon threads, which are
+    reused. No thread starts before it is needed, and no handler runs inside a method of the runner.
 
     All methods may be called from any thread, also from inside a tool or ``post``, and never block.
 
     Args:
         tools: The tools; also those registered later are found.
-        post: Takes the ToolCompleted of each call: on the thread that ran the tool, or inside
-            ``run`` when the call was refused. An exception of it reaches the caller of ``run``, the
+        post: Takes the event of each call: on the thread that ran it, on that of the timers, or inside
+            ``run``, ``release`` and ``ask`` when nothing runs. An exception of it reaches the caller, the
             log for a worker thread, and the exception handler of the event loop.
+        loop: The running loop of an asynchronous conversation.
+        timers: Where timeouts are set; without them on ``loop``, or on a daemon thread.
+        on_unhandled: Told of each call of a tool that nobody registered, inside ``run``; must not block.
+            The call stays open then. None answers it with an error.
+        approve: The approval handler: takes the request, returns a bool or an awaitable of one. None
+            leaves requests to others.
         max_workers: Plain handlers that run at once; further ones wait in order. 16 is far above
             what a conversation has open, and a bound for a server that goes wild.
         max_open: Calls that are open at once, running and waiting; further ones are refused.
     """
 
     _tools: ClientTools = attrs.field(repr=False)
-    _post: Callable[[Event], None] = attrs.field(repr=False)
+    _post: Callable[[Event], object] = attrs.field(repr=False)
+    _given_loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, kw_only=True, alias="loop")
+    _given_timers: ToolTimers | None = attrs.field(default=None, kw_only=True, alias="timers")
+    _on_unhandled: Callable[[RunTool], object] | None = attrs.field(default=None, kw_only=True)
+    _approve: Callable[[Any], Any] | None = attrs.field(default=None, kw_only=True)
     _max_workers: int = attrs.field(default=16, kw_only=True, validator=_positive)
     _max_open: int = attrs.field(default=256, kw_only=True, validator=_positive)
 
@@ -92,56 +126,69 @@ class ToolRunner:
     # finalizer may end the session on a thread that is inside; it is never held while a handler runs.
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False)
-    _open: dict[str, _Call] = attrs.field(factory=dict, init=False, repr=False)
-    _waiting: deque[_Call] = attrs.field(factory=deque, init=False, repr=False)  # a part of the open ones
-    _workers: int = attrs.field(default=0, init=False, repr=False)
-    _idle_workers: int = attrs.field(default=0, init=False, repr=False)
-    _worker_numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False, repr=False)
-    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
-    _owns_loop: bool = attrs.field(default=False, init=False, repr=False)
+    _open: dict[tuple[str, str], _Call] = attrs.field(factory=dict, init=False, repr=False)
+    _workers: Workers[_Call] = attrs.field(init=False, repr=False)
+    _loop: ToolLoop | None = attrs.field(default=None, init=False, repr=False)
+    _timers: ToolTimers | None = attrs.field(default=None, init=False, repr=False)
 
-    # Touched on the loop's thread only.
-    _tasks: set[asyncio.Task[Outcome]] = attrs.field(factory=set, init=False, repr=False)
-    _closing_task: asyncio.Task[None] | None = attrs.field(default=None, init=False, repr=False)
-    _loop_ended: bool = attrs.field(default=False, init=False, repr=False)
+    def __attrs_post_init__(self) -> None:
+        self._workers = Workers(self._changed, self._serve, self._max_workers)
 
     def run(self, call: RunTool) -> None:
-        """Start a call. Exactly one ToolCompleted follows unless the call is cancelled.
+        """Start a tool call. Exactly one ToolCompleted follows unless the call is cancelled.
 
         It follows at once, with an error, for an unknown tool, beyond ``max_open`` and when no
         thread or loop can be had. The id of a call that is open, and every call after ``close``, is
         ignored.
         """
-        entry = self._tools.tools.get(call.name)
-        with self._changed:
-            if self._closed or call.call_id in self._open:
-                return
-            crowded = len(self._open) >= self._max_open
-            if entry is not None and not crowded:
-                handler, is_async = entry
-                arguments = call_arguments(call.call_id, call.parameters)
-                admitted = _Call(call.call_id, call.name, handler, arguments)
-                self._open[call.call_id] = admitted
-        if entry is None:
-            self._post(ToolCompleted(call.call_id, not_registered_text(call.name), is_error=True))
-        elif crowded:
-            problem = not_run_text(call.name, f"too many calls are open, the limit is {self._max_open}")
-            self._post(ToolCompleted(call.call_id, problem, is_error=True))
-        elif runs_on_loop(handler, is_async):
-            self._start_on_loop(admitted, None)
+        tool = self._tools.tools.get(call.name)
+        event = partial(_completed, call.call_id)
+        key = ("tool", call.call_id)
+        if tool is not None:
+            timeout = self._tools.default_timeout if tool.timeout is None else tool.timeout
+            arguments = call_arguments(call.call_id, call.parameters)
+            self._start(
+                _Call(key, call.name, tool.call, arguments, result_text, event, timeout), tool.runs_on_loop
+            )
+        elif self._on_unhandled is None:
+            if not self._closed and key not in self._open:
+                self._post(event(Outcome(not_registered_text(call.name), True, NOT_RUN)))
         else:
-            self._start_on_worker(admitted)
+            timeout = self._tools.default_timeout
+            if self._admit(_Call(key, call.name, None, None, result_text, event, timeout)):
+                self._on_unhandled(call)
+                if not call.expects_response:
+                    self.release(call.call_id)
 
     def cancel(self, call_id: str) -> None:
-        """Give up a call; nothing is posted for it from now on.
+        """Give up a tool call; nothing is posted for it from now on.
 
         A coroutine gets CancelledError, a waiting call is dropped, a plain handler that runs goes
         on unheard. An id that is not open is ignored. A post that has begun is not called back.
         """
-        with self._changed:
-            call = self._open.pop(call_id, None)
-            if call is not None:
-                self._abandon(call)
+        self._give_up(("tool", call_id))
+
+    def release(self, call_id: str) -> None:
+        """Take note that a tool call was answered by hand; if nothing runs for it, it completes now."""
+        call = self._open.get(("tool", call_id))
+        if call is not None and call.handler is None:
+            self._complete(call, Outcome("", False))
+
+    def ask(self, request: AskApproval) -> None:
+        """Call the approval handler, if there is one. One ApprovalDecided follows unless withdrawn.
+
+        Whatever is not the bool True, an exception too, is a no.
+        """
+        if self._approve is not None:
+            event = partial(_decided, request.call_id)
+            key = ("approval", request.call_id)
+            name = f"approval of {request.call_id}"
+            call = _Call(key, name, self._approve, request.request, _decision, event)
+            self._start(call, runs_on_loop(self._approve, False))
+
+    def withdraw(self, call_id: str) -> None:
+        """Give up a question to the approval handler, as ``cancel`` does with a tool call."""
+        self._give_up(("approval", call_id))
 
     def close(self) -> None:
         """Cancel all calls and end all threads; nothing is posted from now on. Repeated: does nothing.
@@ -157,75 +204,119 @@ class ToolRunner:
             self._open.clear()
             for call in calls:
                 self._abandon(call)
-            self._changed.notify_all()
-            if self._loop is not None and self._owns_loop:
-                self._loop.call_soon_threadsafe(self._begin_closing)
+            self._workers.close()
+            if self._loop is not None:
+                self._loop.close()
+            if isinstance(self._timers, ThreadedTimers) and self._given_timers is None:
+                self._timers.close()
+
+    async def aclose(self) -> None:
+        """Close, and wait until what ran on a given loop has ended, for a second at most.
+
+        Plain handlers cannot be stopped and are not waited for.
+        """
+        self.close()
+        if self._loop is not None:
+            await self._loop.join()
 
     # Open calls
 
+    def _start(self, call: _Call, on_loop: bool) -> None:
+        if not self._admit(call):
+            return
+        if on_loop:
+            self._start_on_loop(call, None)
+        else:
+            self._start_on_worker(call)
+
+    def _admit(self, call: _Call) -> bool:
+        with self._changed:
+            if self._closed or call.key in self._open:
+                return False
+            is_crowded = len(self._open) >= self._max_open
+            if not is_crowded:
+                self._open[call.key] = call
+        if is_crowded:
+            problem = not_run_text(call.name, f"too many calls are open, the limit is {self._max_open}")
+            self._post(call.event(Outcome(problem, True, NOT_RUN)))
+            return False
+        try:
+            self._set_timer(call)
+        except RuntimeError as error:  # no thread for the timers to be had
+            self._refuse(call, error)
+        return True
+
+    def _set_timer(self, call: _Call) -> None:
+        if call.timeout is None or math.isinf(call.timeout):
+            return
+        with self._changed:
+            if not self._is_open(call):
+                return
+            if self._timers is None:
+                loop = self._given_loop
+                own = ThreadedTimers(_nothing) if loop is None else LoopTimers(loop)
+                self._timers = self._given_timers or own
+            self._timers.set(call.key, call.timeout, partial(self._expire, call))
+
+    def _expire(self, call: _Call) -> None:
+        with self._changed:
+            if not self._is_open(call):
+                return
+            del self._open[call.key]
+            self._abandon(call)
+        assert call.timeout is not None
+        self._post(call.event(Outcome(timed_out_text(call.name, call.timeout), True, TIMED_OUT)))
+
     def _is_open(self, call: _Call) -> bool:
-        return self._open.get(call.call_id) is call
+        return self._open.get(call.key) is call
+
+    def _give_up(self, key: tuple[str, str]) -> None:
+        with self._changed:
+            call = self._open.pop(key, None)
+            if call is not None:
+                self._abandon(call)
 
     def _abandon(self, call: _Call) -> None:
-        with contextlib.suppress(ValueError):  # it is not waiting
-            self._waiting.remove(call)
+        self._cancel_timer(call)
+        self._workers.give_up(call)
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # a loop of the user's may be closed
-                self._loop.call_soon_threadsafe(self._cancel_task, call)
+            self._loop.call_if_there(self._cancel_task, call)
+
+    def _cancel_timer(self, call: _Call) -> None:
+        if self._timers is not None and call.timeout is not None:
+            self._timers.cancel(call.key)
 
     def _complete(self, call: _Call, outcome: Outcome) -> None:
         with self._changed:
             if not self._is_open(call):
                 return
-            del self._open[call.call_id]
-        self._post(ToolCompleted(call.call_id, outcome.text, is_error=outcome.is_error))
+            del self._open[call.key]
+            self._cancel_timer(call)
+        self._post(call.event(outcome))
 
     def _refuse(self, call: _Call, error: Exception) -> None:
-        self._complete(call, Outcome(not_run_text(call.name, error_text(error)), True))
+        self._complete(call, Outcome(not_run_text(call.name, error_text(error)), True, NOT_RUN))
 
     # Plain handlers
 
     def _start_on_worker(self, call: _Call) -> None:
         try:
             with self._changed:
-                if not self._is_open(call):
-                    return
-                if self._idle_workers <= len(self._waiting) and self._workers < self._max_workers:
-                    # It finds the call once this thread has left the lock.
-                    name = f"convsm-tool-worker-{next(self._worker_numbers)}"
-                    threading.Thread(target=self._work, name=name, daemon=True).start()
-                    self._workers += 1
-                self._waiting.append(call)
-                self._changed.notify()
+                if self._is_open(call):
+                    self._workers.submit(call)
         except RuntimeError as error:  # no further thread to be had
             self._refuse(call, error)
 
-    def _work(self) -> None:
-        while self._serve_next():
-            pass
+    def _serve(self, call: _Call) -> None:
+        started = self._call(call)
+        if isinstance(started, Outcome):
+            self._complete(call, started)
+        else:
+            self._start_on_loop(call, started)
 
-    def _serve_next(self) -> bool:
-        # A function of its own, so that an idle worker keeps nothing of the last call alive.
-        call = self._next_waiting()
-        if call is None:
-            return False
-        try:
-            started = call_handler(call.name, call.handler, call.arguments)
-            if isinstance(started, Outcome):
-                self._complete(call, started)
-            else:
-                self._start_on_loop(call, started)
-        except BaseException:
-            logger.exception("The result of tool '%s' could not be delivered.", call.name)
-        return True
-
-    def _next_waiting(self) -> _Call | None:
-        with self._changed:
-            self._idle_workers += 1
-            while not self._waiting and not self._closed:
-                self._changed.wait()
-            self._idle_workers -= 1
-            return None if self._closed else self._waiting.popleft()
+    def _call(self, call: _Call) -> Outcome | Awaitable[Any]:
+        assert call.handler is not None
+        return call_handler(call.name, call.handler, call.argument, call.read)
 
     # Asynchronous handlers
 
@@ -235,117 +326,58 @@ class ToolRunner:
             with self._changed:
                 wanted = self._is_open(call)
                 if wanted:
+                    if self._loop is None:
+                        self._loop = ToolLoop(self._tools.loop or self._given_loop)
                     # Inside the lock: close then comes behind it on the loop.
-                    self._ready_loop().call_soon_threadsafe(self._begin_task, call, awaitable)
+                    self._loop.call(self._begin_task, call, awaitable)
         except (OSError, RuntimeError) as error:  # no loop or thread to be had, or the loop is closed
             wanted = False
             self._refuse(call, error)
         if not wanted:
             dismiss(awaitable)
 
-    def _ready_loop(self) -> asyncio.AbstractEventLoop:
-        import asyncio
-
-        if self._loop is None:
-            self._loop = self._tools.loop
-        if self._loop is None:
-            self._loop, self._owns_loop = asyncio.new_event_loop(), True
-            thread = threading.Thread(
-                target=self._run_loop, args=(self._loop,), name="convsm-tool-loop", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:
-                self._loop.close()
-                self._loop, self._owns_loop = None, False
-                raise
-        return self._loop
-
-    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            # A handler may stop the loop, and a task that it made may break out of it by SystemExit:
-            # only close ends it.
-            while not self._loop_ended:
-                _run_until_stopped(loop)
-        finally:
-            loop.close()
-
     def _begin_task(self, call: _Call, awaitable: Awaitable[Any] | None) -> None:
-        import asyncio
-
         if not self._is_open(call):
             dismiss(awaitable)
             return
-        loop = asyncio.get_running_loop()
-        call.task = loop.create_task(self._outcome(call, awaitable), name=f"convsm-tool {call.name}")
-        self._tasks.add(call.task)
+        assert self._loop is not None
         # The task can end without a word of ours, when it is cancelled before its first step.
-        call.task.add_done_callback(functools.partial(self._end_task, call))
+        call.task = self._loop.spawn(self._outcome(call, awaitable), call.name, partial(self._end_task, call))
 
     async def _outcome(self, call: _Call, awaitable: Awaitable[Any] | None) -> Outcome:
-        if awaitable is not None:
-            return await await_outcome(call.name, awaitable)
-        return await await_outcome(call.name, call_handler(call.name, call.handler, call.arguments))
+        started = self._call(call) if awaitable is None else awaitable
+        return await await_outcome(call.name, started, call.read)
 
     def _end_task(self, call: _Call, task: asyncio.Task[Outcome]) -> None:
-        self._tasks.discard(task)
         try:
             outcome = task.result()
         except BaseException as error:
-            outcome = Outcome(error_text(error), True)
+            outcome = failure(error)
         self._complete(call, outcome)
 
     def _cancel_task(self, call: _Call) -> None:
         if call.task is not None:
             call.task.cancel()
 
-    # The end of an own loop
 
-    def _begin_closing(self) -> None:
-        import asyncio
-
-        self._closing_task = asyncio.get_running_loop().create_task(self._close_loop())
-
-    async def _close_loop(self) -> None:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CLEANUP_SECONDS
-        try:
-            # Calls were cancelled already; a second time would break into their cleanup. What they
-            # started besides is cancelled after them, for the same reason.
-            await _settle(self._tasks, deadline)
-            rest = _other_tasks()
-            for task in rest:
-                task.cancel()
-            await _settle(rest, deadline)
-            stuck = _other_tasks()
-            for task in stuck:
-                logger.warning("A task of a tool did not end in time and is abandoned: %s", task.get_name())
-            if not stuck:
-                await _settle([loop.create_task(loop.shutdown_asyncgens())], deadline)
-        finally:
-            self._loop_ended = True
-            loop.stop()
+def _nothing() -> None:
+    """Nobody wakes these timers."""
 
 
-def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    except BaseException:
-        logger.exception("A task that a tool started broke out of the event loop; the loop goes on.")
+def _completed(call_id: str, outcome: Outcome) -> Event:
+    return ToolCompleted(call_id, outcome.text, outcome.is_error, outcome.error_type)
 
 
-def _other_tasks() -> set[asyncio.Task[Any]]:
-    import asyncio
-
-    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+_APPROVED, _REJECTED = Outcome("approved", False), Outcome("rejected", False)
 
 
-async def _settle(tasks: Iterable[asyncio.Task[Any]], deadline: float) -> None:
-    import asyncio
+def _decision(name: str, value: object) -> Outcome:
+    if type(value) is bool:
+        return _APPROVED if value else _REJECTED
+    return Outcome(f"it returned {type(value).__name__}, not a bool", True)
 
-    waited = set(tasks)
-    if waited:
-        remaining = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait(waited, timeout=max(0.0, remaining))
+
+def _decided(call_id: str, outcome: Outcome) -> Event:
+    if outcome.is_error:
+        logger.error("The approval handler failed for %r, so it is not approved: %s", call_id, outcome.text)
+    return ApprovalDecided(call_id, outcome == _APPROVED)

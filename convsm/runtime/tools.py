@@ -1,198 +1,89 @@
-"""The registry of client tools, and the rules of calling one: its arguments, its answer, its failure.
-
-The rules are pure and shared by every runtime; threads belong to the runners, but for the two calls
-of ``ClientTools`` itself that work without any session.
-"""
+"""The registry of client tools: what the agent may call in the client, and with which arguments."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import attrs
-import orjson
+
+from convsm.errors import ConfigurationError
+from convsm.runtime.tool_outcome import ToolHandler, await_outcome, not_registered_text, runs_on_loop
 
 if TYPE_CHECKING:
     # At run time it is imported by what needs it: 15 ms that most sessions never pay.
     import asyncio
 
-__all__ = [
-    "ClientTools",
-    "Outcome",
-    "ToolHandler",
-    "await_outcome",
-    "call_arguments",
-    "call_handler",
-    "dismiss",
-    "error_text",
-    "not_registered_text",
-    "not_run_text",
-    "result_text",
-    "runs_on_loop",
-]
+    from typing_extensions import Self
+
+    from convsm.runtime.tool_arguments import Binder
+
+__all__ = ["ClientTools", "Tool"]
 
 logger = logging.getLogger(__name__)
 
-ToolHandler = Callable[[dict[str, Any]], Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Outcome(NamedTuple):
-    """What a tool call came to, as the wire allows it.
+class Tool(tuple[Callable[..., Any], bool]):  # noqa: SLOT001 - a tuple has no room for slots
+    """A registered tool: the pair of handler and ``is_async`` of the reference API, and its settings.
 
     Attributes:
-        text: The result or the error, always encodable as UTF-8.
-        is_error: Whether the call failed.
+        timeout: Seconds that a call may take; None takes the default of the ClientTools.
     """
 
-    text: str
-    is_error: bool
+    timeout: float | None
+    _check: Callable[[Mapping[str, Any]], None] | None
+    _bind: Binder | None
+
+    def __new__(
+        cls,
+        handler: Callable[..., Any],
+        is_async: bool,
+        timeout: float | None = None,
+        check: Callable[[Mapping[str, Any]], None] | None = None,
+        bind: Binder | None = None,
+    ) -> Self:
+        """Make the pair."""
+        tool = super().__new__(cls, (handler, is_async))
+        tool.timeout, tool._check, tool._bind = timeout, check, bind
+        return tool
+
+    @property
+    def runs_on_loop(self) -> bool:
+        """Whether it is to be called on an event loop."""
+        return runs_on_loop(*self)
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        """Check the arguments and return what the handler returns.
+
+        Raises:
+            ToolError: An argument is wrong; the handler was not called.
+            BaseException: Whatever the handler raises.
+        """
+        if self._check is not None:
+            self._check({key: value for key, value in arguments.items() if key != "tool_call_id"})
+        return self[0](arguments) if self._bind is None else self[0](**self._bind(arguments))
 
 
-# Rules
+def _schema_check(name: str, schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:
+    from convsm.runtime.tool_arguments import schema_check
+
+    return schema_check(name, schema)
 
 
-def call_arguments(call_id: str, parameters: Mapping[str, object]) -> dict[str, Any]:
-    """Return the one argument of a handler: a fresh dict of the parameters and the id of the call.
-
-    The id of the call wins over a parameter named ``tool_call_id``. The mapping given is not
-    touched; values inside it are shared, not copied.
-    """
-    return {**parameters, "tool_call_id": call_id}
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"timeout is {timeout!r}; give seconds above 0, or None for no limit")
+    return timeout
 
 
-def result_text(name: str, value: object) -> Outcome:
-    """Return what a handler returned as the one string that the wire allows.
-
-    A string goes as it is, also an empty one. None becomes a sentence that says that the tool was
-    called. Everything else becomes compact JSON: numbers, booleans, lists, dicts, dataclasses and
-    attrs classes (without their private fields), dates, UUIDs, enums. NaN and the infinities become
-    ``null``, as in JavaScript; half of a surrogate pair becomes U+FFFD. What JSON cannot hold
-    (bytes, sets, circular structures, other objects) is an error that names tool and type.
-
-    Never raises for a fault of the value.
-    """
-    if isinstance(value, str):
-        return Outcome(_sendable(value), False)
-    if value is None:
-        return Outcome(_sendable(f"Client tool: {name} called successfully."), False)
-    try:
-        return Outcome(_sendable(_json_text(value)), False)
-    except Exception as error:
-        problem = (
-            f"Tool '{name}' returned a value of type {type(value).__name__} that JSON cannot hold "
-            f"({error_text(error)}). Let it return a string or plain data."
-        )
-        return Outcome(_sendable(problem), True)
-
-
-def error_text(exception: BaseException) -> str:
-    """Return the text of an exception, or the name of its class if it has none or cannot tell it."""
-    try:
-        text = str(exception)
-    except BaseException:  # its __str__ is user code and may raise anything
-        text = ""
-    return _sendable(text or type(exception).__name__)
-
-
-def not_registered_text(name: str) -> str:
-    """Return the error for a tool that nobody registered."""
-    return _sendable(f"Tool '{name}' is not registered")
-
-
-def not_run_text(name: str, reason: str) -> str:
-    """Return the error for a call whose handler could not be called."""
-    return _sendable(f"Tool '{name}' was not run: {reason}")
-
-
-def runs_on_loop(handler: ToolHandler, is_async: bool) -> bool:
-    """Whether a handler is to be called on an event loop rather than on a thread of its own."""
-    return is_async or inspect.iscoroutinefunction(handler)
-
-
-def call_handler(name: str, handler: ToolHandler, arguments: dict[str, Any]) -> Outcome | Awaitable[Any]:
-    """Call a handler here and now; return its outcome, or the awaitable that will have it.
-
-    Never raises: whatever the handler raises is the outcome, SystemExit and KeyboardInterrupt too,
-    so that a tool ends neither its thread nor the program.
-    """
-    try:
-        value = handler(arguments)
-        if inspect.isawaitable(value):
-            return value
-        return result_text(name, value)
-    except BaseException as error:
-        return Outcome(error_text(error), True)
-
-
-async def await_outcome(name: str, started: Outcome | Awaitable[Any]) -> Outcome:
-    """Return the outcome of a call that was begun by ``call_handler``, awaiting it if need be.
-
-    A cancellation is an outcome as well: whoever cancelled does not want it, and everybody else
-    has to be answered.
-    """
-    if isinstance(started, Outcome):
-        return started
-    try:
-        return result_text(name, await started)
-    except GeneratorExit:
-        # Not a failure of the tool: the loop went away and the garbage collector closes what is left.
-        raise
-    except BaseException as error:
-        return Outcome(error_text(error), True)
-
-
-def dismiss(awaitable: Awaitable[Any] | None) -> None:
-    """Give up an awaitable that nobody will await; a coroutine would warn about that."""
-    if inspect.iscoroutine(awaitable):
-        awaitable.close()
-
-
-def _sendable(text: str) -> str:
-    """Return the text with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
-    text = str.__str__(text)  # the characters of a string enum, not what its own __str__ makes of them
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def _json_text(value: object) -> str:
-    try:
-        return _orjson_bytes(value).decode()
-    except TypeError:
-        # Integers beyond 64 bits, named tuples, surrogates, nesting deeper than 254: json takes them.
-        # The round trip turns its NaN, which is not JSON, into null.
-        text = json.dumps(value, default=_plain)
-        value = json.loads(text, parse_constant=lambda _: None)
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _orjson_bytes(value: object) -> bytes:
-    return orjson.dumps(value, default=_public_fields, option=orjson.OPT_NON_STR_KEYS)
-
-
-def _plain(value: object) -> object:
-    return orjson.loads(_orjson_bytes(value))
-
-
-def _public_fields(value: object) -> dict[str, object]:
-    kind = type(value)
-    if not attrs.has(kind):
-        raise TypeError(f"{kind.__name__} is neither plain data nor a dataclass")
-    return {
-        field.name: getattr(value, field.name)
-        for field in attrs.fields(kind)
-        if not field.name.startswith("_")
-    }
-
-
-# Registry
+def _default_timeout(_: object, __: object, value: float | None) -> None:
+    _checked_timeout(value)
 
 
 @attrs.define(eq=False)
@@ -202,21 +93,32 @@ class ClientTools:
     One ClientTools serves any number of conversations, one after another and at once. All methods
     may be called from any thread at any time; the constructor starts no thread.
 
-    A handler takes one positional argument, the dict of its parameters with the id of the call
-    under ``tool_call_id``. Its result is sent as text, see ``result_text``; what it raises is sent
-    as an error.
+    A registered handler takes one positional argument, the dict of its parameters with the id of the
+    call under ``tool_call_id``; a function decorated with ``tool`` takes them by their names. The result
+    is sent as text, see ``result_text``; what is raised is sent as an error, a ToolError with its own
+    type of failure.
 
     Attributes:
         loop: The event loop that asynchronous handlers run on; without it each conversation brings
             its own. A loop that is not running yet is waited for; handlers on a closed one fail.
+        default_timeout: Seconds that a call of any tool may take, from the call on; None lets it take as
+            long as the session. A tool's own timeout comes before it (``math.inf``: none).
         tools: Name to handler and whether it was registered as asynchronous.
     """
 
     # Single operations on a dict are atomic; with no lock a signal handler cannot meet a held one.
     loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, repr=False)
-    tools: dict[str, tuple[ToolHandler, bool]] = attrs.field(factory=dict, init=False)
+    default_timeout: float | None = attrs.field(default=None, kw_only=True, validator=_default_timeout)
+    tools: dict[str, Tool] = attrs.field(factory=dict, init=False)
 
-    def register(self, tool_name: str, handler: ToolHandler, is_async: bool = False) -> None:
+    def register(
+        self,
+        tool_name: str,
+        handler: ToolHandler,
+        is_async: bool = False,
+        timeout: float | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> None:
         """Add a tool; it can be called from now on, also by conversations that are running.
 
         Args:
@@ -224,15 +126,73 @@ class ClientTools:
             handler: Function or coroutine function of one dict. A coroutine function is recognised;
                 also a plain function may return an awaitable.
             is_async: Whether to call the handler on the event loop in any case.
+            timeout: Seconds that a call may take, waiting for its turn included; then the agent is told
+                so, a coroutine is cancelled, and what the handler still returns is ignored. None takes
+                ``default_timeout``, ``math.inf`` sets no limit.
+            schema: JSON schema that the parameters are checked against before the handler runs; needs
+                the extra ``schema``.
 
         Raises:
-            ValueError: The handler is not callable, or the name is taken.
+            ValueError: The handler is not callable, the name is taken, the timeout is not above 0, or
+                (ConfigurationError) the schema cannot be used.
         """
         if not callable(handler):
             raise ValueError("Handler must be callable")
-        entry = (handler, is_async)
-        if self.tools.setdefault(tool_name, entry) is not entry:
+        check = _schema_check(tool_name, schema) if schema is not None else None
+        self._add(tool_name, Tool(handler, is_async, _checked_timeout(timeout), check))
+
+    def _add(self, tool_name: str, tool: Tool) -> None:
+        if self.tools.setdefault(tool_name, tool) is not tool:
             raise ValueError(f"Tool '{tool_name}' is already registered")
+
+    @overload
+    def tool(self, function: Function, /) -> Function: ...
+
+    @overload
+    def tool(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Callable[[Function], Function]: ...
+
+    def tool(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Callable[..., Any]:
+        """Register the function that this decorates, bare or with arguments; it stays as it was.
+
+        The tool's parameters are those of the function, given by name; one called ``tool_call_id`` gets
+        the id of the call, ``**rest`` what has no name of its own. Before it runs, the call is checked: a
+        parameter that is missing, unknown, or no value of its annotation is told to the agent instead.
+        Enums, dataclasses and attrs classes are made of what JSON holds.
+
+        Args:
+            function: The function or coroutine function.
+            name: The name by which the agent calls it; the function's own by default.
+            timeout: As for ``register``.
+            schema: As for ``register``; it is checked instead of the annotations.
+
+        Raises:
+            ValueError: As for ``register``, or (ConfigurationError) an annotation cannot be checked.
+        """
+        from convsm.runtime.tool_arguments import keywords_of
+
+        def register(function: Function) -> Function:
+            tool_name = function.__name__ if name is None else name
+            check = _schema_check(tool_name, schema) if schema is not None else None
+            bind = keywords_of(tool_name, function, check_types=schema is None)
+            self._add(tool_name, Tool(function, False, _checked_timeout(timeout), check, bind))
+            return function
+
+        return register if function is None else register(function)
 
     def unregister(self, tool_name: str) -> None:
         """Remove a tool; calls of it that are running go on.
@@ -258,16 +218,14 @@ class ClientTools:
 
         Raises:
             ValueError: There is no such tool.
+            ToolError: An argument is wrong.
             BaseException: Whatever the handler raises.
         """
-        entry = self.tools.get(tool_name)
-        if entry is None:
+        tool = self.tools.get(tool_name)
+        if tool is None:
             raise ValueError(not_registered_text(tool_name))
-        handler, is_async = entry
-        if runs_on_loop(handler, is_async):
-            value = handler(parameters)
-        else:
-            value = await _call_on_thread(handler, parameters)
+        call = tool.call
+        value = call(parameters) if tool.runs_on_loop else await _call_on_thread(call, parameters)
         return await value if inspect.isawaitable(value) else value
 
     def execute_tool(
@@ -279,8 +237,8 @@ class ClientTools:
         """Call a tool outside any conversation and hand its result message to a callback.
 
         Returns at once. The callback gets ``type``, ``tool_call_id`` (as in the parameters, or
-        None), ``result`` and ``is_error``, on the thread of the event loop that ran the tool; what
-        it raises is logged. No ``start()`` is needed.
+        None), ``result``, ``is_error`` and for an error ``error_type``, on the thread of the event loop
+        that ran the tool; what it raises is logged. No ``start()`` is needed.
 
         Raises:
             RuntimeError: The event loop given to the constructor is closed.
@@ -291,12 +249,14 @@ class ClientTools:
 
         async def execute() -> None:
             outcome = await await_outcome(tool_name, self.handle(tool_name, arguments))
-            message = {
+            message: dict[str, Any] = {
                 "type": "client_tool_result",
                 "tool_call_id": parameters.get("tool_call_id"),
                 "result": outcome.text,
                 "is_error": outcome.is_error,
             }
+            if outcome.error_type is not None:
+                message["error_type"] = outcome.error_type
             try:
                 callback(message)
             except Exception:

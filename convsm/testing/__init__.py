@@ -27,7 +27,9 @@ from convsm.testing.hostile import (
     SpoilHandshake,
     StopReading,
 )
+from convsm.testing.http_requests import ReceivedFile
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
+from convsm.testing.mcp import CallMcp, ExpectApproval, ReportMcpServers
 from convsm.testing.openai_connection import OpenAIConnection
 from convsm.testing.openai_loopback import OpenAILoopbackAgent
 from convsm.testing.script import (
@@ -49,12 +51,14 @@ from convsm.testing.script import (
 from convsm.testing.websocket_server import ConnectionEnded
 
 __all__ = [
+    "CallMcp",
     "CallTool",
     "Close",
     "ConnectionEnded",
     "CorrectResponse",
     "Drop",
     "Expect",
+    "ExpectApproval",
     "ExpectClose",
     "ExpectToolResult",
     "HangUp",
@@ -69,8 +73,10 @@ __all__ = [
     "Pause",
     "Ping",
     "Received",
+    "ReceivedFile",
     "RefuseHandshake",
     "Repeat",
+    "ReportMcpServers",
     "ReportTool",
     "ResumeReading",
     "Say",

@@ -152,12 +152,14 @@ class ExpectToolResult(Step):
         call_id: Id of the call.
         result: The text it must have; None for any.
         is_error: Whether it must report an error; None for either.
+        error_type: The class of the failure that it must name; None for any.
         timeout: Seconds after which the script fails.
     """
 
     call_id: str = "call_1"
     result: str | None = None
     is_error: bool | None = None
+    error_type: str | None = attrs.field(default=None, kw_only=True)
     timeout: float = attrs.field(default=TIMEOUT_SECONDS, kw_only=True)
 
     @property
@@ -168,7 +170,7 @@ class ExpectToolResult(Step):
     def perform(self, connection: LoopbackConnection) -> None:
         """Wait for it."""
         message = connection.take(self._answers_call, 1, self.timeout)
-        for field in ("result", "is_error"):
+        for field in ("result", "is_error", "error_type"):
             wanted = getattr(self, field)
             if wanted is not None and message.get(field) != wanted:
                 raise ScriptFailure(f"The client's {field} is {message.get(field)!r}, not {wanted!r}.")

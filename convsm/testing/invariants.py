@@ -24,6 +24,7 @@ from convsm.testing.invariants_of_ending import (
 )
 from convsm.testing.invariants_of_replies import CutSpeechIsReported, RepliesAreAskedForOnce
 from convsm.testing.invariants_of_speaking import (
+    ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
     EveryPingIsAnswered,
     InterruptionIsDecided,
@@ -35,6 +36,7 @@ from convsm.testing.observation import Invariant, ObservedStep, snapshot
 __all__ = [
     "HOSTILE",
     "INVARIANTS",
+    "ApprovalsAreAnsweredOnce",
     "AudioIsHandedOverInOrder",
     "ChangesOnlyByARow",
     "CutSpeechIsReported",
@@ -118,6 +120,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     RefusalsChangeNothing,
     SendsOnlyWhileOpen,
     InterruptionIsDecided,
+    ApprovalsAreAnsweredOnce,
     RepliesAreAskedForOnce,
     CutSpeechIsReported,
 )
@@ -133,6 +136,7 @@ HOSTILE: tuple[type[Invariant], ...] = (
     EveryPingIsAnswered,
     RefusalsChangeNothing,
     InterruptionIsDecided,
+    ApprovalsAreAnsweredOnce,
     RepliesAreAskedForOnce,
 )
 

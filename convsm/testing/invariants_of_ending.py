@@ -88,18 +88,19 @@ class IdleHoldsNothing(Invariant):
     """Whatever was opened, started, armed or run came to its end before idle."""
 
     number = 3
-    sentence = "Idle holds nothing: no socket, no audio interface, no timer, no tool."
+    sentence = "Idle holds nothing: no socket, no audio interface, no timer, no tool, no question."
     has_socket: bool = False
     has_audio: bool = False
     timers: frozenset[tuple[str, int]] = frozenset()
     tools: frozenset[str] = frozenset()
+    questions: frozenset[str] = frozenset()
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
         self._take(step.event)
         for effect in step.effects:
             self._follow(effect)
-        holds = self.has_socket or self.has_audio or self.timers or self.tools
+        holds = self.has_socket or self.has_audio or self.timers or self.tools or self.questions
         if holds and step.after.state == "idle":
             self.fail(step, f"it still has {self}")
 
@@ -112,6 +113,8 @@ class IdleHoldsNothing(Invariant):
             self.timers -= {(event.name, event.token)}
         elif isinstance(event, came.ToolCompleted):
             self.tools -= {event.call_id}
+        elif isinstance(event, came.ApprovalDecided):
+            self.questions -= {event.call_id}
 
     def _follow(self, effect: Effect) -> None:
         if isinstance(effect, asked.OpenSocket):
@@ -127,6 +130,10 @@ class IdleHoldsNothing(Invariant):
             self.tools |= {effect.call_id}
         elif isinstance(effect, asked.CancelTool):
             self.tools -= {effect.call_id}
+        elif isinstance(effect, asked.AskApproval):
+            self.questions |= {effect.call_id}
+        elif isinstance(effect, asked.WithdrawApproval):
+            self.questions -= {effect.call_id}
 
     def _disarm(self, name: str) -> None:
         self.timers = frozenset(timer for timer in self.timers if timer[0] != name)

@@ -16,7 +16,7 @@ __all__ = ["CutSpeechIsReported", "RepliesAreAskedForOnce"]
 class RepliesAreAskedForOnce(Invariant):
     """A server that generates one response at a time is asked for one at a time."""
 
-    number = 12
+    number = 13
     sentence = (
         "Where replies have to be asked for, no reply is asked for while one is generated or was asked "
         "for, nor while the agent waits for a tool's result."
@@ -51,7 +51,7 @@ class RepliesAreAskedForOnce(Invariant):
 class CutSpeechIsReported(Invariant):
     """Whoever keeps the conversation on the server learns what the user did not hear of it."""
 
-    number = 13
+    number = 14
     sentence = (
         "Of every item that is cut the server is told once how much was heard, and of one that comes "
         "too late that nothing was; nothing else is told."
@@ -78,6 +78,9 @@ class CutSpeechIsReported(Invariant):
             due = self._cut()
             self.plays, self.heard, self.beyond = (), self.handed, 0
             self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+        elif isinstance(event, came.Interrupt) and before.state == "agent_speaking":
+            due = self._cut()
+            self.plays, self.heard, self.beyond = (), self.handed, 0
         elif isinstance(event, came.AgentAudio) and before.state in OPEN:
             is_stale = self.fresh_from is not None and event.turn < self.fresh_from
             if is_stale and event.item is not None and event.item != self.latest:

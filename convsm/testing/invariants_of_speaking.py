@@ -1,4 +1,4 @@
-"""The invariants of what happens while a session is open: speech, tools and pings."""
+"""The invariants of what happens while a session is open: speech, tools, approvals and pings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ from convsm.machine.events import Event
 from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep, cut_by
 
 __all__ = [
+    "ApprovalsAreAnsweredOnce",
     "AudioIsHandedOverInOrder",
     "EveryPingIsAnswered",
     "InterruptionIsDecided",
     "SpeakingIsAudible",
     "ToolsAreAnsweredOnce",
 ]
+
+
+# A farewell is cut short by the user, or by its limit.
+CUTS_FAREWELL = (came.Interrupt, came.End, came.TimerFired)
+
+
+def highest(turn: int, other: int | None) -> int:
+    """Return the higher one of two turns."""
+    return turn if other is None else max(turn, other)
+
+
+def is_cut_by_the_user(step: ObservedStep) -> bool:
+    """Tell whether the user silenced an agent that spoke."""
+    return isinstance(step.event, came.Interrupt) and step.before.state == "agent_speaking"
 
 
 @attrs.define
@@ -30,6 +45,7 @@ class AudioIsHandedOverInOrder(Invariant):
     has_audio: bool = False
     handed: int = 0
     fresh_from: int | None = None
+    turn: int | None = None
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
@@ -40,10 +56,11 @@ class AudioIsHandedOverInOrder(Invariant):
         if plays != self._due(event, source):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
-            (cut_by(step) is not None and source in OPEN) or (isinstance(event, came.End) and source in LIVE)
+            (cut_by(step) is not None and source in OPEN)
+            or (isinstance(event, came.Interrupt) and source == "agent_speaking")
+            or (isinstance(event, came.End) and source in LIVE)
         )
-        # A farewell is cut short by the user, or by its limit.
-        may = must or (source == "closing" and isinstance(event, came.End | came.TimerFired))
+        may = must or (source == "closing" and isinstance(event, CUTS_FAREWELL))
         if not must <= flushes <= may:
             self.fail(step, "playout was flushed without need, or was not")
         must = self.has_audio and isinstance(event, came.AudioStarted) and source in OPEN
@@ -62,10 +79,12 @@ class AudioIsHandedOverInOrder(Invariant):
     def _note(self, step: ObservedStep) -> None:
         cut = cut_by(step)
         if cut is not None:
-            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+            self.fresh_from = highest(cut, self.fresh_from)
+        elif is_cut_by_the_user(step) and self.turn is not None:
+            self.fresh_from = highest(self.turn + 1, self.fresh_from)
         for effect in step.effects:
             if isinstance(effect, asked.Play):
-                self.handed = effect.number
+                self.handed, self.turn = effect.number, highest(effect.turn, self.turn)
             elif isinstance(effect, asked.StartAudio | asked.StopAudio):
                 self.has_audio = isinstance(effect, asked.StartAudio)
 
@@ -76,8 +95,9 @@ class ToolsAreAnsweredOnce(Invariant):
 
     number = 6
     sentence = (
-        "A call id is run once and answered at most once: exactly once if a response is expected and "
-        "the session is still going on when its handler ends; closing cancels the open calls."
+        "A call id is run once and answered at most once, by its handler or by hand: exactly once if a "
+        "response is expected and the session is still going on when its handler ends; closing cancels "
+        "what runs."
     )
     seen: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
@@ -93,15 +113,21 @@ class ToolsAreAnsweredOnce(Invariant):
                 runs = [asked.RunTool(event.call_id, event.name, event.parameters, event.expects_response)]
             elif [type(effect) for effect in effects] != [asked.Diagnose]:
                 self.fail(step, "a repeated id gave more or less than a diagnostic")
-        elif isinstance(event, came.ToolCompleted) and event.call_id in self.running:
+        elif isinstance(event, came.ToolCompleted | came.AnswerCall) and event.call_id in self.running:
             if event.call_id in self.awaited:
                 answers = [asked.ToolResult(event.call_id, event.result, event.is_error, event.error_type)]
-            self.running -= {event.call_id}
+                self.awaited -= {event.call_id}
+            if isinstance(event, came.ToolCompleted):
+                self.running -= {event.call_id}
         if runs != [effect for effect in effects if isinstance(effect, asked.RunTool)]:
             self.fail(step, "a call was not run, or run again")
         sent = [effect.message for effect in effects if isinstance(effect, asked.Transmit)]
         if answers != [message for message in sent if isinstance(message, asked.ToolResult)]:
             self.fail(step, "a result was lost, doubled or changed")
+        by_hand = answers if isinstance(event, came.AnswerCall) else []
+        released = [effect.call_id for effect in effects if isinstance(effect, asked.ReleaseTool)]
+        if released != [answer.call_id for answer in by_hand]:
+            self.fail(step, "a handler was released without an answer by hand, or was not")
         self._cancel(step)
         for run in runs:
             self.seen |= {run.call_id}
@@ -116,6 +142,62 @@ class ToolsAreAnsweredOnce(Invariant):
             self.fail(step, "an open call was not cancelled, or another was")
         if ends:
             self.running = frozenset()
+
+
+@attrs.define
+class ApprovalsAreAnsweredOnce(Invariant):
+    """One call id is asked about once; its first decision goes out, unless it came too late."""
+
+    number = 12
+    sentence = (
+        "A call that awaits approval is asked about once and answered at most once, with its first "
+        "decision; never after it was withdrawn, its time was over, or the session closed."
+    )
+    seen: frozenset[str] = frozenset()
+    # Undecided ones, and the tokens of their timers.
+    undecided: frozenset[tuple[str, int]] = frozenset()
+
+    def check(self, step: ObservedStep) -> None:
+        """Check one step."""
+        event, source = step.event, step.before.state
+        questions = [effect for effect in step.effects if isinstance(effect, asked.AskApproval)]
+        if isinstance(event, came.ApprovalAsked) and source in LIVE:
+            limit = step.before.options.approval_limit
+            is_due = event.call_id not in self.seen and len(self.undecided) < limit
+            if questions != [asked.AskApproval(event.call_id, event.request)] * is_due:
+                self.fail(step, "an approval was not asked for, or asked for again")
+        elif questions:
+            self.fail(step, "an approval was asked for that the server did not want")
+        undecided = {call_id for call_id, _ in self.undecided}
+        answers: list[asked.Approval] = []
+        if isinstance(event, came.ApprovalDecided | came.DecideApproval) and event.call_id in undecided:
+            answers = [asked.Approval(event.call_id, event.is_approved)]
+        sent = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
+        if answers != [message for message in sent if isinstance(message, asked.Approval)]:
+            self.fail(step, "a decision was lost, doubled, late or changed")
+        withdrawn = [effect.call_id for effect in step.effects if isinstance(effect, asked.WithdrawApproval)]
+        if withdrawn != sorted(self._moot(step)):
+            self.fail(step, "a handler was left with a question that is none, or lost its own")
+        closed = {*withdrawn, *(answer.call_id for answer in answers)}
+        self.undecided = frozenset(one for one in self.undecided if one[0] not in closed)
+        tokens = [effect.token for effect in step.effects if isinstance(effect, asked.SetTimer)]
+        for question in questions:
+            self.seen |= {question.call_id}
+            self.undecided |= {(question.call_id, tokens[0])}
+
+    def _moot(self, step: ObservedStep) -> set[str]:
+        event, undecided = step.event, {call_id for call_id, _ in self.undecided}
+        if step.before.state in LIVE and step.after.state not in LIVE:
+            return undecided
+        if isinstance(event, came.ApprovalWithdrawn | came.DecideApproval):
+            return undecided & {event.call_id}
+        if isinstance(event, came.TimerFired):
+            return {
+                call_id
+                for call_id, token in self.undecided
+                if (event.name, event.token) == (f"approval {call_id}", token)
+            }
+        return set()
 
 
 @attrs.define
@@ -155,7 +237,11 @@ class SpeakingIsAudible(Invariant):
             self._follow_text(event)
         cut = cut_by(step)
         if cut is not None:
-            self.fresh_from = cut if self.fresh_from is None else max(cut, self.fresh_from)
+            self.fresh_from = highest(cut, self.fresh_from)
+            self.is_streaming = False
+        elif is_cut_by_the_user(step):
+            if self.is_streaming and self.turn is not None:
+                self.fresh_from = highest(self.turn + 1, self.fresh_from)
             self.is_streaming = False
         if isinstance(event, came.Played) and event.through <= self.handed:
             self.heard = max(self.heard, event.through)
@@ -189,14 +275,19 @@ class InterruptionIsDecided(Invariant):
     number = 11
     sentence = (
         "An interruption is resumed, confirmed or heard out, and only one of these; one that pauses "
-        "nothing is confirmed as it begins."
+        "nothing is confirmed as it begins. The server is told of the user's own, and of no other."
     )
 
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
+        told = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
+        if sum(isinstance(message, asked.Interruption) for message in told) != (
+            is_cut_by_the_user(step) and not step.before.options.asks_replies
+        ):
+            self.fail(step, "the server was told without need, or was not")
         if step.after.state != "interrupted" or step.before.state == "interrupted":
             return
-        if cut_by(step) is None:
+        if cut_by(step) is None and not is_cut_by_the_user(step):
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import attrs
 import orjson
@@ -15,6 +16,7 @@ from websockets.http11 import Request
 from convsm.errors import ConfigurationError
 from convsm.testing.connection import LoopbackConnection, StepLike
 from convsm.testing.expectations import TIMEOUT_SECONDS, ScriptFailure, WaitForInitiation
+from convsm.testing.http_requests import HttpMessage, ReceivedFile, parse_upload
 from convsm.testing.script import SendMetadata, Step
 from convsm.testing.websocket_server import WebSocketServer, WebSocketStream
 
@@ -29,6 +31,8 @@ CONVERSATION = "/v1/convai/conversation"
 # Deployments in a customer's network have another prefix, and so have proxies.
 CONVERSATION_SUFFIX = "/convai/conversation"
 SIGNED_URL_SUFFIX = "/convai/conversation/get-signed-url"
+POSTED = re.compile("/convai/conversations/([^/]+)/(files|feedback)$")
+WRONG_KEY = {"detail": {"status": "invalid_api_key", "message": "Invalid API key"}}
 OPENING: Sequence[Step] = (WaitForInitiation(), SendMetadata())
 
 
@@ -40,11 +44,15 @@ class HttpRequest:
         path: Path and query as they came.
         headers: Case-insensitive; the API key is among them.
         status: What was answered; None for an upgrade request that the script dealt with.
+        method: ``GET``, or ``POST`` for what has a body.
+        body: The body.
     """
 
     path: str = attrs.field(repr=lambda path: repr(urlsplit(path).path))
     headers: Mapping[str, str] = attrs.field(repr=False)
     status: int | None
+    method: str = "GET"
+    body: bytes = attrs.field(default=b"", repr=False)
 
 
 @attrs.define(eq=False)
@@ -87,6 +95,8 @@ class LoopbackAgent:
         port: Port to listen on; 0 takes a free one. A restarted agent keeps its port.
         record_limit: Messages recorded of a connection; more is a failure.
         receive_buffer_bytes: Kernel receive buffer; a small one makes StopReading felt early.
+        post_answer: Status and body that every POST (an upload, a rating) is answered with in place of the
+            service's answer, to refuse or to garble; it may be set and reset while the agent runs.
     """
 
     connection_class: ClassVar[type[LoopbackConnection]] = LoopbackConnection
@@ -102,9 +112,11 @@ class LoopbackAgent:
     # Room for an hour of the usual quarter-second chunks, or 40 minutes of the browser's 25 ms.
     record_limit: int = attrs.field(default=100_000, kw_only=True)
     receive_buffer_bytes: int | None = attrs.field(default=None, kw_only=True)
+    post_answer: tuple[int, bytes] | None = attrs.field(default=None, kw_only=True, repr=False)
     # Not bounded: one a connection or request of the test under way.
     _connections: list[LoopbackConnection] = attrs.field(factory=list, init=False, repr=False)
     _requests: list[HttpRequest] = attrs.field(factory=list, init=False, repr=False)
+    _uploads: list[ReceivedFile] = attrs.field(factory=list, init=False, repr=False)
     _failures: list[str] = attrs.field(factory=list, init=False, repr=False)
     _signatures: list[str] = attrs.field(factory=list, init=False, repr=False)
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False, repr=False)
@@ -172,6 +184,12 @@ class LoopbackAgent:
             return list(self._requests)
 
     @property
+    def uploads(self) -> list[ReceivedFile]:
+        """Every file that was uploaded, in order."""
+        with self._changed:
+            return list(self._uploads)
+
+    @property
     def failures(self) -> list[str]:
         """Every failure so far, of all connections."""
         with self._changed:
@@ -233,7 +251,10 @@ class LoopbackAgent:
         if request is None:
             return
         path = urlsplit(request.path).path
-        if path.endswith(SIGNED_URL_SUFFIX):
+        if isinstance(request, HttpMessage):
+            status, body = self.post_answer or self._take(request, path)
+            self._answer(stream, request, status, body)
+        elif path.endswith(SIGNED_URL_SUFFIX):
             self._answer(stream, request, *self._sign(request))
         elif not path.endswith(CONVERSATION_SUFFIX):
             self._answer(stream, request, 404, {"detail": "Not Found"})
@@ -242,17 +263,41 @@ class LoopbackAgent:
         else:
             self._converse(stream, request)
 
-    def _record(self, request: Request, status: int | None) -> None:
+    def _record(self, request: Request | HttpMessage, status: int | None) -> None:
+        rest = (request.method, request.body) if isinstance(request, HttpMessage) else ()
         with self._changed:
-            self._requests.append(HttpRequest(request.path, request.headers, status))
+            self._requests.append(HttpRequest(request.path, request.headers, status, *rest))
             self._changed.notify_all()
 
     def _answer(
-        self, stream: WebSocketStream, request: Request, status: int, body: Mapping[str, Any]
+        self,
+        stream: WebSocketStream,
+        request: Request | HttpMessage,
+        status: int,
+        body: Mapping[str, Any] | bytes,
     ) -> None:
         self._record(request, status)
-        stream.respond(status, orjson.dumps(body), {"Content-Type": "application/json"})
+        written = body if isinstance(body, bytes) else orjson.dumps(body)
+        stream.respond(status, written, {"Content-Type": "application/json"})
         stream.drain()
+
+    def _take(self, request: HttpMessage, path: str) -> tuple[int, Mapping[str, Any]]:
+        # The service knows such a request by the conversation's id; a key may be left out, but not be wrong.
+        if self.api_key is not None and request.headers.get("xi-api-key", self.api_key) != self.api_key:
+            return 401, WRONG_KEY
+        found = POSTED.search(path)
+        if request.method != "POST" or found is None:
+            return 404, {"detail": "Not Found"}
+        if found[2] == "feedback":
+            return 200, {}
+        with self._changed:
+            upload = parse_upload(request, unquote(found[1]), f"file_{len(self._uploads)}")
+            if upload is None:
+                return 422, {
+                    "detail": [{"loc": ["body", "file"], "msg": "Field required", "type": "missing"}]
+                }
+            self._uploads.append(upload)
+        return 200, {"file_id": upload.file_id}
 
     @staticmethod
     def _query(request: Request, name: str) -> str | None:
@@ -261,7 +306,7 @@ class LoopbackAgent:
 
     def _sign(self, request: Request) -> tuple[int, Mapping[str, Any]]:
         if self.api_key is not None and request.headers.get("xi-api-key") != self.api_key:
-            return 401, {"detail": {"status": "invalid_api_key", "message": "Invalid API key"}}
+            return 401, WRONG_KEY
         agent_id = self._query(request, "agent_id")
         if agent_id is None:
             return 422, {

@@ -11,13 +11,19 @@ from convsm.machine.events import (
     AgentAudio,
     AgentHungUp,
     AgentResponse,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
     AudioFailed,
     AudioStarted,
     AudioStopped,
     ConnectionFailed,
+    DecideApproval,
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -45,7 +51,7 @@ __all__ = ["CALL_IDS", "CLOSE_CODES", "NUMBERS", "TIMER_NAMES", "hostile_event"]
 NUMBERS = (*range(-2, 13), -(2**63) - 1, 2**31, 2**63, 10**30)
 CALL_IDS = ("call_1", "call_2", "call_3", "", "\N{SNOWMAN}")
 CLOSE_CODES = (1000, 1001, 1002, 1006, 1008, 1009, 1011, 0, -1, 65536)
-TIMER_NAMES = ("ready", "settle", "hang_up", "drain", "close", "", "nonsense")
+TIMER_NAMES = ("ready", "settle", "hang_up", "drain", "close", "approval call_1", "approval ", "", "nonsense")
 
 
 def hostile_event(random: Random) -> Event:
@@ -67,7 +73,10 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     Send: lambda random: random.choice(
         (Send("text"), Send(None), Send(7, "turn"), Send(RequestReply(), "request"))
     ),
+    Interrupt: lambda random: Interrupt(),
     End: lambda random: End(),
+    AnswerCall: lambda random: AnswerCall(random.choice(CALL_IDS), "", random.choice((True, False))),
+    DecideApproval: lambda random: DecideApproval(random.choice(CALL_IDS), random.choice((True, False))),
     SocketOpened: lambda random: SocketOpened(),
     ConnectionFailed: lambda random: ConnectionFailed("refused", random.choice((None, 403, -1))),
     SocketClosed: lambda random: SocketClosed(random.choice(CLOSE_CODES), random.choice(("", "reason"))),
@@ -89,6 +98,8 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     ToolCalled: lambda random: ToolCalled(
         random.choice(CALL_IDS), random.choice(("", "tool")), {}, random.choice((True, False))
     ),
+    ApprovalAsked: lambda random: ApprovalAsked(random.choice(CALL_IDS), None, random.choice(NUMBERS)),
+    ApprovalWithdrawn: lambda random: ApprovalWithdrawn(random.choice(CALL_IDS)),
     AgentHungUp: lambda random: AgentHungUp(),
     Informed: lambda random: Informed(None),
     Malformed: lambda random: Malformed("", random.choice(("", "event_id")), ""),
@@ -98,6 +109,7 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     Played: lambda random: Played(random.choice(NUMBERS), random.choice(NUMBERS)),
     UserAudio: lambda random: UserAudio(random.choice((b"", b"a"))),
     ToolCompleted: lambda random: ToolCompleted(random.choice(CALL_IDS), "", random.choice((True, False))),
+    ApprovalDecided: lambda random: ApprovalDecided(random.choice(CALL_IDS), random.choice((True, False))),
     TimerFired: lambda random: TimerFired(random.choice(TIMER_NAMES), random.choice(NUMBERS)),
 }
 

@@ -11,7 +11,7 @@ import attrs
 from convsm.machine import GROUPS, ROWS, Row, Session
 from convsm.machine.effects import Effect
 from convsm.machine.errors import RefusedCommand
-from convsm.machine.events import Event, Interrupted, Send
+from convsm.machine.events import Event, Interrupt, Interrupted, Send
 
 __all__ = ["LIVE", "OPEN", "Invariant", "ObservedStep", "cut_by", "perform", "row_for", "snapshot"]
 
@@ -119,6 +119,8 @@ def cut_by(step: ObservedStep) -> int | None:
     event, before = step.event, step.before
     if isinstance(event, Interrupted) and before.state in LIVE:
         return event.fresh_from
+    if isinstance(event, Interrupt) and before.options.asks_replies:
+        return before.latest_turn + 1 if before.state == "agent_speaking" else None
     if isinstance(event, Send) and before.options.asks_replies and before.state in OPEN:
         return before.latest_turn + 1 if event.kind == "turn" else None
     return None

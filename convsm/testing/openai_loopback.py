@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from convsm.testing.connection import LoopbackConnection
+from convsm.testing.http_requests import HttpMessage
 from convsm.testing.loopback import LoopbackAgent
 from convsm.testing.openai_connection import OpenAIConnection
 from convsm.testing.openai_script import CreateSession
@@ -62,6 +63,9 @@ class OpenAILoopbackAgent(LoopbackAgent):
     def _serve(self, stream: WebSocketStream) -> None:
         request = stream.read_request()
         if request is None:
+            return
+        if isinstance(request, HttpMessage):
+            self._answer(stream, request, 404, {"error": {"message": "Not Found"}})
             return
         wanted = None if self.api_key is None else f"Bearer {self.api_key}"
         if not urlsplit(request.path).path.endswith("/realtime"):

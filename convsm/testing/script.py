@@ -22,6 +22,7 @@ __all__ = [
     "HangUp",
     "Interrupt",
     "Message",
+    "MessageStep",
     "Ping",
     "ReportTool",
     "Say",
@@ -83,7 +84,7 @@ class Step:
         raise NotImplementedError
 
 
-class _Messages(Step):
+class MessageStep(Step):
     """A step that sends messages and nothing else."""
 
     __slots__ = ()
@@ -138,7 +139,7 @@ class SendMetadata(Step):
 
 
 @attrs.frozen
-class SendAudio(_Messages):
+class SendAudio(MessageStep):
     """Send one message of audio.
 
     Attributes:
@@ -200,7 +201,7 @@ class Say(Step):
 
 
 @attrs.frozen
-class StreamText(_Messages):
+class StreamText(MessageStep):
     """Stream a response as text: start, a delta for each part, stop, then the whole as agent response.
 
     Attributes:
@@ -223,7 +224,7 @@ class StreamText(_Messages):
 
 
 @attrs.frozen
-class UserSaid(_Messages):
+class UserSaid(MessageStep):
     """Send what was understood of the user.
 
     Attributes:
@@ -245,7 +246,7 @@ class UserSaid(_Messages):
 
 
 @attrs.frozen
-class Interrupt(_Messages):
+class Interrupt(MessageStep):
     """Tell the client that the user interrupted.
 
     Attributes:
@@ -259,7 +260,7 @@ class Interrupt(_Messages):
 
 
 @attrs.frozen
-class CorrectResponse(_Messages):
+class CorrectResponse(MessageStep):
     """Tell what was really spoken of a response that was cut."""
 
     original: str
@@ -276,7 +277,7 @@ class CorrectResponse(_Messages):
 
 
 @attrs.frozen
-class CallTool(_Messages):
+class CallTool(MessageStep):
     """Call one of the client's tools.
 
     Attributes:
@@ -306,7 +307,7 @@ class CallTool(_Messages):
 
 
 @attrs.frozen
-class ReportTool(_Messages):
+class ReportTool(MessageStep):
     """Report that a tool has been used (``agent_tool_response``).
 
     Attributes:
@@ -336,7 +337,7 @@ class ReportTool(_Messages):
 
 
 @attrs.frozen
-class Ping(_Messages):
+class Ping(MessageStep):
     """Send the application's ping, which a pong with the same id shall answer.
 
     Attributes:
@@ -352,7 +353,7 @@ class Ping(_Messages):
 
 
 @attrs.frozen
-class SendError(_Messages):
+class SendError(MessageStep):
     """Report an error; a Close with the same code usually follows.
 
     Attributes:
@@ -375,7 +376,7 @@ class SendError(_Messages):
 
 
 @attrs.frozen
-class SendMessage(_Messages):
+class SendMessage(MessageStep):
     """Send any message.
 
     Attributes:

@@ -48,6 +48,7 @@ def session_options(text_only: bool | None = None) -> strategies.SearchStrategy[
         needs_audio=strategies.booleans(),
         asks_replies=strategies.booleans(),
         hold_limit=strategies.integers(0, 3),
+        approval_limit=strategies.integers(0, 3),
     )
 
 
@@ -122,12 +123,15 @@ _call_ids = strategies.sampled_from(CALL_IDS) | _texts
 # Fields that an event class must be given; a new class without an entry fails the tests.
 _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "Start": {},
+    "Interrupt": {},
     "End": {},
     "SocketOpened": {},
     "AgentHungUp": {},
     "AudioStarted": {},
     "AudioStopped": {},
     "Send": {"message": strategies.none() | _texts, "kind": strategies.sampled_from(("message", "turn"))},
+    "AnswerCall": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
+    "DecideApproval": {"call_id": _call_ids, "is_approved": strategies.booleans()},
     "ConnectionFailed": {"message": _texts, "status": _turns},
     "SocketClosed": {"code": strategies.sampled_from(CLOSE_CODES) | _numbers, "reason": _texts},
     "SessionReady": {"conversation_id": _texts, "output_format": _texts, "input_format": _texts},
@@ -147,11 +151,14 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "ResponseEnded": {"turn": _numbers, "status": _texts},
     "ResponseRefused": {"is_busy": strategies.booleans()},
     "ToolCalled": {"call_id": _call_ids, "name": _texts, "expects_response": strategies.booleans()},
+    "ApprovalAsked": {"call_id": _call_ids, "request": strategies.none() | _texts, "seconds": _numbers},
+    "ApprovalWithdrawn": {"call_id": _call_ids},
     "Informed": {"message": strategies.none() | _texts},
     "Malformed": {"kind": _texts, "field": _texts, "problem": _texts},
     "AudioFailed": {"message": _texts},
     "Played": {"through": _numbers, "beyond": _numbers},
     "UserAudio": {"audio": _audio},
     "ToolCompleted": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
+    "ApprovalDecided": {"call_id": _call_ids, "is_approved": strategies.booleans()},
     "TimerFired": {"name": strategies.sampled_from(TIMER_NAMES), "token": _numbers},
 }

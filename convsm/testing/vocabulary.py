@@ -12,9 +12,14 @@ from convsm.machine.events import (
     AgentAudio,
     AgentHungUp,
     AgentResponse,
+    AnswerCall,
+    ApprovalAsked,
+    ApprovalWithdrawn,
+    DecideApproval,
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
     Malformed,
     Pinged,
@@ -40,6 +45,7 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
     for event in (
         Start(),
         Send("text"),
+        Interrupt(),
         End(),
         SessionReady("conversation_1"),
         SessionFailed("expired"),
@@ -53,7 +59,11 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
 
 
 def sayings(
-    kind: type[E], fresh_from: int, call_ids: Sequence[str], asks_replies: bool = False
+    kind: type[E],
+    fresh_from: int,
+    call_ids: Sequence[str],
+    approval_ids: Sequence[str] = (),
+    asks_replies: bool = False,
 ) -> Sequence[E]:
     """Return the commands or server messages of one class.
 
@@ -61,24 +71,37 @@ def sayings(
         kind: The class; not one of a socket's own, a device's, a tool's or a timer's.
         fresh_from: The turn around which turns are numbered: one below, it, and one above.
         call_ids: Ids of tool calls.
+        approval_ids: Ids of calls that the server wants approved; without any the commands about calls
+            name one that nobody knows.
         asks_replies: Whether the server replies only when asked; it then names the items of its audio.
 
     Returns:
         The events.
     """
-    said = _sayings(kind, fresh_from, call_ids)
+    said = _sayings(kind, fresh_from, call_ids, approval_ids)
     if asks_replies and kind in _ASKING:
         said = _ASKING[kind](said)
     return cast("Sequence[E]", said)
 
 
-def _sayings(kind: type[Event], fresh_from: int, call_ids: Sequence[str]) -> Sequence[Event]:
+def _sayings(
+    kind: type[Event], fresh_from: int, call_ids: Sequence[str], approval_ids: Sequence[str]
+) -> Sequence[Event]:
     if kind in _CONSTANT:
         return _CONSTANT[kind]
     if kind in _RESPONSES:
         return _RESPONSES[kind](fresh_from)
     if kind is ToolCalled:
         return [ToolCalled(call_id, "tool", {}, expects) for call_id in call_ids for expects in (True, False)]
+    if kind is AnswerCall:
+        return [AnswerCall(call_id, "by hand") for call_id in call_ids or ("nonsense",)]
+    if kind is DecideApproval:
+        ids = approval_ids or ("nonsense",)
+        return [DecideApproval(call_id, is_approved) for call_id in ids for is_approved in (True, False)]
+    if kind is ApprovalAsked:
+        return [ApprovalAsked(call_id, "request") for call_id in approval_ids]
+    if kind is ApprovalWithdrawn:
+        return [ApprovalWithdrawn(call_id) for call_id in approval_ids]
     return _NUMBERED[kind]((fresh_from - 1, fresh_from, fresh_from + 1))
 
 

@@ -24,6 +24,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from convsm.testing.frames import encode_close
+from convsm.testing.http_requests import HttpMessage, read_request
 
 __all__ = ["ConnectionEnded", "WebSocketServer", "WebSocketStream"]
 
@@ -76,9 +77,16 @@ class WebSocketStream:
 
     # Reading: the serving thread only
 
-    def read_request(self) -> Request | None:
-        """Wait for the HTTP request; None if the client sent none that can be read."""
-        while data := self._receive():
+    def read_request(self) -> Request | HttpMessage | None:
+        """Wait for the HTTP request; None if the client sent none that can be read.
+
+        Returns:
+            An HttpMessage for methods other than GET, which the WebSocket library does not read.
+        """
+        data = self._receive()
+        if not b"GET ".startswith(data[:4]):
+            return read_request(data, self._receive)
+        while data:
             self._protocol.receive_data(data)
             for event in self._protocol.events_received():
                 assert isinstance(event, Request)
@@ -86,6 +94,7 @@ class WebSocketStream:
             if self._protocol.handshake_exc is not None:
                 self._queue_answers()
                 return None
+            data = self._receive()
         return None
 
     def accept(self, request: Request) -> bool:

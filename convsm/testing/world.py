@@ -7,7 +7,6 @@ sequences, exhaustive searches and state machine tests can walk inside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -17,9 +16,7 @@ from convsm.machine import Session, effects
 from convsm.machine.effects import Effect
 from convsm.machine.events import (
     COMMANDS,
-    EVENTS,
-    AgentAudio,
-    AgentHungUp,
+    ApprovalDecided,
     AudioFailed,
     AudioStarted,
     AudioStopped,
@@ -31,18 +28,17 @@ from convsm.machine.events import (
     ResponseEnded,
     ResponseRefused,
     ResponseStarted,
-    SessionFailed,
     SessionReady,
     SocketClosed,
     SocketOpened,
     Start,
-    TextPart,
     TimerFired,
-    ToolCalled,
     ToolCompleted,
     UserAudio,
 )
+from convsm.testing.frequencies import random_kind
 from convsm.testing.observation import perform
+from convsm.testing.served_replies import may_say, take_refusal, take_response
 from convsm.testing.vocabulary import sayings
 
 __all__ = ["World"]
@@ -65,7 +61,8 @@ class World:
     * StartAudio is answered by AudioStarted or AudioFailed, StopAudio by AudioStopped, which may
       overtake an answer to StartAudio. A fault may come at any time in between.
     * Played reports never go back and never beyond what was handed over; a flush does not recall them.
-    * A tool completes at most once, perhaps after it was cancelled.
+    * A tool completes at most once, perhaps after it was cancelled or released.
+    * An approval handler decides at most once, perhaps after its question was withdrawn.
     * A timer fires at most once, and when it is cancelled or replaced perhaps all the same.
     * A server that replies when asked (``asks_replies``) generates one response at a time and says when
       it begins and ends; only such a one names the items of its audio and refuses to reply.
@@ -88,11 +85,13 @@ class World:
         has_microphone: Whether the microphone ever ran; its last pieces may be late.
         handed: Number of the last Play.
         reported: Number of the last Played.
-        fresh_from: Highest ``fresh_from`` that the server sent.
+        fresh_from: Highest ``fresh_from`` that the server sent, or was told by an Interruption.
         timers: Armed timers: name and token.
         late_timers: Timers cancelled or replaced that may still fire.
         tools: Ids of the tools that run, cancelled ones too.
+        asked: Ids of the calls that the approval handler decides on, withdrawn ones too.
         call_ids: Ids that the server uses.
+        approval_ids: Ids that the server uses for what it wants approved.
         close_codes: Codes that the server closes with.
     """
 
@@ -113,7 +112,9 @@ class World:
     timers: frozenset[tuple[str, int]] = frozenset()
     late_timers: frozenset[tuple[str, int]] = frozenset()
     tools: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
     call_ids: tuple[str, ...] = ("call_1", "call_2", "call_3")
+    approval_ids: tuple[str, ...] = ("call_1", "call_8")
     close_codes: tuple[int, ...] = (1000, 1001, 1006, 1008, 1011)
 
     # What may come
@@ -132,7 +133,7 @@ class World:
             return cast("Sequence[E]", offering(self))
         if kind not in COMMANDS and self.socket != "open":
             return ()
-        return sayings(kind, self.fresh_from, self.call_ids, self.asks_replies)
+        return sayings(kind, self.fresh_from, self.call_ids, self.approval_ids, self.asks_replies)
 
     def owed(self) -> list[Event]:
         """Return what is to be expected next: answers to effects, and the server's acceptance."""
@@ -158,7 +159,7 @@ class World:
             if owed:
                 return random.choice(owed)
         while True:  # a command is always on offer, so this ends
-            events = self.offer(random.choices(_KINDS, cum_weights=_CUMULATED)[0])
+            events = self.offer(random_kind(random))
             if events:
                 return random.choice(events)
 
@@ -211,14 +212,6 @@ class World:
 
     # One method an event class, and one an effect class
 
-    def _say_of_responses(self, kind: type[Event]) -> Sequence[Event]:
-        is_possible = {
-            ResponseStarted: self.asks_replies and not self.is_generating,
-            ResponseEnded: self.is_generating,
-            ResponseRefused: self.was_asked,
-        }
-        return sayings(kind, self.fresh_from, ()) if is_possible[kind] and self.socket == "open" else ()
-
     def _offer_opened(self) -> Sequence[Event]:
         return (SocketOpened(),) if self.socket == "opening" else ()
 
@@ -259,6 +252,13 @@ class World:
             for is_error in (False, True)
         ]
 
+    def _offer_decided(self) -> Sequence[Event]:
+        return [
+            ApprovalDecided(call_id, is_approved)
+            for call_id in sorted(self.asked)
+            for is_approved in (False, True)
+        ]
+
     def _offer_timer(self) -> Sequence[Event]:
         return [
             TimerFired(name, token)
@@ -284,12 +284,6 @@ class World:
     def _take_interruption(self, event: Interrupted) -> None:
         self.fresh_from = max(self.fresh_from, event.fresh_from)
 
-    def _take_response(self, event: Event) -> None:
-        self.is_generating = isinstance(event, ResponseStarted)
-
-    def _take_refusal(self, event: Event) -> None:
-        self.was_asked = False
-
     def _take_audio_started(self, event: Event) -> None:
         self.owes_start, self.has_microphone = False, True
 
@@ -305,16 +299,21 @@ class World:
     def _take_completed(self, event: ToolCompleted) -> None:
         self.tools -= {event.call_id}
 
+    def _take_decided(self, event: ApprovalDecided) -> None:
+        self.asked -= {event.call_id}
+
     def _take_timer(self, event: TimerFired) -> None:
         fired = {(event.name, event.token)}
         self.timers, self.late_timers = self.timers - fired, self.late_timers - fired
 
+    def _open_socket(self, effect: Effect) -> None:
+        self.socket = "opening"
+
     def _transmit(self, effect: effects.Transmit) -> None:
         if type(effect.message) is effects.RequestReply:
             self.was_asked = True
-
-    def _open_socket(self, effect: Effect) -> None:
-        self.socket = "opening"
+        elif type(effect.message) is effects.Interruption and effect.message.turn is not None:
+            self.fresh_from = max(self.fresh_from, effect.message.turn + 1)
 
     def _drop_socket(self, effect: Effect) -> None:
         self.is_dropped = True
@@ -331,6 +330,9 @@ class World:
     def _run_tool(self, effect: effects.RunTool) -> None:
         self.tools |= {effect.call_id}
 
+    def _ask_approval(self, effect: effects.AskApproval) -> None:
+        self.asked |= {effect.call_id}
+
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._disarm(effect.name)
         self.timers |= {(effect.name, effect.token)}
@@ -344,9 +346,9 @@ class World:
 
 
 _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
-    ResponseStarted: lambda world: world._say_of_responses(ResponseStarted),
-    ResponseEnded: lambda world: world._say_of_responses(ResponseEnded),
-    ResponseRefused: lambda world: world._say_of_responses(ResponseRefused),
+    ResponseStarted: lambda world: may_say(world, ResponseStarted),
+    ResponseEnded: lambda world: may_say(world, ResponseEnded),
+    ResponseRefused: lambda world: may_say(world, ResponseRefused),
     SocketOpened: World._offer_opened,
     ConnectionFailed: World._offer_failed,
     SocketClosed: World._offer_closed,
@@ -356,6 +358,7 @@ _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
     UserAudio: World._offer_user_audio,
     Played: World._offer_played,
     ToolCompleted: World._offer_completed,
+    ApprovalDecided: World._offer_decided,
     TimerFired: World._offer_timer,
 }
 
@@ -365,34 +368,27 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
     SocketClosed: World._take_closed,
     SessionReady: World._take_ready,
     Interrupted: World._take_interruption,
-    ResponseStarted: World._take_response,
-    ResponseEnded: World._take_response,
-    ResponseRefused: World._take_refusal,
+    ResponseStarted: take_response,
+    ResponseEnded: take_response,
+    ResponseRefused: take_refusal,
     AudioStarted: World._take_audio_started,
     AudioFailed: World._take_audio_failed,
     AudioStopped: World._take_audio_stopped,
     Played: World._take_played,
     ToolCompleted: World._take_completed,
+    ApprovalDecided: World._take_decided,
     TimerFired: World._take_timer,
 }
 
 _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
-    effects.Transmit: World._transmit,
     effects.OpenSocket: World._open_socket,
+    effects.Transmit: World._transmit,
     effects.DropSocket: World._drop_socket,
     effects.StartAudio: World._start_audio,
     effects.StopAudio: World._stop_audio,
     effects.Play: World._play,
     effects.RunTool: World._run_tool,
+    effects.AskApproval: World._ask_approval,
     effects.SetTimer: World._set_timer,
     effects.CancelTimer: World._cancel_timer,
 }
-
-_KINDS = tuple(EVENTS.values())
-# What ends a session is rare, what makes it eventful is frequent.
-_WEIGHTS = {
-    **dict.fromkeys((Start, End, SocketClosed, ConnectionFailed, AudioFailed), 1),
-    **dict.fromkeys((AgentHungUp, SessionFailed, TimerFired), 1),
-    **dict.fromkeys((AgentAudio, Played, TextPart, Interrupted, ToolCalled, ToolCompleted), 10),
-}
-_CUMULATED = tuple(accumulate(_WEIGHTS.get(kind, 4) for kind in _KINDS))

@@ -7,13 +7,16 @@ too) and answers control frames from the reading thread; so messages are put tog
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
+
+from convsm.transport.answers import HANDSHAKE_BYTES
 
 if TYPE_CHECKING:
     from convsm.transport.secure import SecureSocket
@@ -22,11 +25,12 @@ __all__ = ["CloseFrame", "Connection", "Ping", "Pong", "TooBig", "ViolatedProtoc
 
 # One system call fetches several frames; 64 KiB is what a loopback socket delivers at most.
 READ_SIZE = 65536
-# What an answer to the handshake may take, with the page that a refusal brings along.
-HANDSHAKE_BYTES = 65536
 # RFC 6455, 5.5: control frames hold at most so much, and their opcodes have this bit.
 CONTROL_BYTES = 125
 CONTROL_BIT = 8
+
+_NO_HEADERS: Mapping[str, str] = {}
+_JAR = re.compile(rb"\r\nCookie: [^\r\n]*\r\n")
 
 
 class TooBig(Exception):
@@ -72,11 +76,17 @@ class _Handshake:
     def __init__(self, sock: socket.socket | SecureSocket) -> None:
         self._sock = sock
         self._left = HANDSHAKE_BYTES
-        self.send = sock.send
         self.gettimeout = sock.gettimeout
 
     def close(self) -> None:
         """Leave that to the socket's owner, who knows whether another thread is about to use it."""
+
+    def send(self, request: bytes) -> int:
+        # websocket-client has one cookie jar for the whole process; headers of ours are in lower case.
+        left = memoryview(_JAR.sub(b"\r\n", request))
+        while left:
+            left = left[self._sock.send(left) :]
+        return len(request)
 
     def recv(self, size: int) -> bytes:
         data = self._sock.recv(min(size, self._left))
@@ -97,6 +107,7 @@ class Connection:
         max_bytes: int,
         idle_seconds: float | None = None,
         on_idle: Callable[[int], None] = lambda count: None,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         """Do the opening handshake on a connected socket.
 
@@ -107,6 +118,7 @@ class Connection:
             idle_seconds: How long not a byte may arrive before ``on_idle`` is called; None for ever.
             on_idle: Called by the reading thread with how often in succession; an OSError that it
                 raises ends the reading.
+            headers: Further headers of the handshake.
 
         Raises:
             websocket.WebSocketException: The server refused or does not speak WebSocket.
@@ -143,7 +155,11 @@ class Connection:
         try:
             # Redirects could lead from wss to ws, or to another host than the one that was checked.
             self._client.connect(  # type: ignore[no-untyped-call]
-                url, socket=_Handshake(sock), suppress_origin=True, redirect_limit=0
+                url,
+                socket=_Handshake(sock),
+                suppress_origin=True,
+                redirect_limit=0,
+                header=[f"{name.lower()}: {value}" for name, value in headers.items()],
             )
         except WebSocketException:
             answer = self._client.handshake_response

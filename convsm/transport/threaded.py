@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import deque
@@ -11,40 +10,29 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
-
-from convsm.errors import ConvsmError
 from convsm.machine.events import ConnectionFailed, Event, Informed, SocketClosed, SocketOpened
 from convsm.transport.dial import Dial
+from convsm.transport.failures import (
+    CUT_OFF,
+    GIVEN_UP,
+    LOST,
+    NOT_READ,
+    UNANSWERED,
+    explain,
+    explain_url,
+    silent_for,
+)
 from convsm.transport.frames import CloseFrame, Connection, Ping, TooBig, ViolatedProtocol
+from convsm.transport.options import TransportOptions, check_headers
+from convsm.transport.proxy import proxy_for
 from convsm.transport.uplink import Uplink, UplinkDropped
 
 if TYPE_CHECKING:
-    import ssl
+    import socket
 
     from convsm.transport.secure import SecureSocket
 
-__all__ = ["ThreadedTransport", "TransportOptions"]
-
-GIVEN_UP = "the attempt to connect was given up"
-
-
-@attrs.frozen
-class TransportOptions:
-    """Limits of a connection; times in seconds.
-
-    Attributes:
-        open_seconds: For TCP, TLS and the WebSocket handshake, each. 10: what other clients grant.
-        max_bytes: Size limit of a received message. 16 MiB: what the reference client allows.
-        ping_seconds: After so long without anything received a ping frame is sent; twice that
-            without anything received is a lost connection. 20: what other clients do.
-        ssl_context: How to trust a ``wss`` server; None trusts what the system does.
-    """
-
-    open_seconds: float = 10.0
-    max_bytes: int = 16 * 1024 * 1024
-    ping_seconds: float = 20.0
-    ssl_context: ssl.SSLContext | None = None
+__all__ = ["ThreadedTransport"]
 
 
 class ThreadedTransport:
@@ -112,7 +100,7 @@ class ThreadedTransport:
             is_stuck = self._uplink.is_stuck
             self._wake.notify()
         if is_stuck:
-            self._finish(SocketClosed(1006, "the server does not read what is sent"))
+            self._finish(NOT_READ)
 
     def send_audio(self, message: bytes, seconds: float) -> None:
         """Queue a piece of audio; when too much waits, the oldest is dropped and reported."""
@@ -147,11 +135,11 @@ class ThreadedTransport:
                 self._uplink.drop_audio()
                 self._wake.notify()
                 return
-        self._finish(ConnectionFailed(GIVEN_UP))
+        self._finish(GIVEN_UP)
 
     def drop(self) -> None:
         """End the connection without waiting for the peer."""
-        self._finish(SocketClosed(1006, "the server did not answer the close frame"))
+        self._finish(UNANSWERED)
 
     def join(self, timeout: float) -> bool:
         """Wait for the threads to end; return whether they did."""
@@ -173,7 +161,7 @@ class ThreadedTransport:
                 return
             self._is_over = True
             if not self._is_open and type(event) is SocketClosed:
-                event = ConnectionFailed(GIVEN_UP)
+                event = GIVEN_UP
             self._wake.notify()
             # With the lock held, as is where sockets are closed: a closed descriptor may be another's soon.
             self._dial.give_up()
@@ -190,7 +178,7 @@ class ThreadedTransport:
             if connection is not None:
                 self._read(connection)
         finally:
-            self._finish(SocketClosed(1006, "the connection was lost"))
+            self._finish(LOST)
             if self._writer.ident is not None:
                 self._writer.join()
             with self._wake:
@@ -200,21 +188,8 @@ class ThreadedTransport:
     def _resolve(self) -> str | None:
         try:
             return None if self._dial.is_given_up else self._resolve_url()
-        except OSError as error:
-            self._finish(_explain(error))
-        except ConvsmError as error:
-            self._finish(ConnectionFailed(str(error), getattr(error, "status", None)))
         except Exception as error:
-            # A client object's own error while it fetched the signed URL. Its text may carry secrets,
-            # so it is not even logged.
-            status = getattr(error, "status_code", None)
-            detail = f"HTTP {status}" if isinstance(status, int) else type(error).__name__
-            self._finish(
-                ConnectionFailed(
-                    f"the URL of the conversation could not be had ({detail}); check API key and agent id",
-                    status if isinstance(status, int) else None,
-                )
-            )
+            self._finish(explain_url(error))
         return None
 
     def _connect(self) -> Connection | None:
@@ -224,14 +199,18 @@ class ThreadedTransport:
         options = self._options
         sock: socket.socket | SecureSocket | None = None
         try:
-            sock = self._dial.connect(url, options.open_seconds, options.ssl_context)
-            connection = Connection(sock, url, options.max_bytes, options.ping_seconds, self._bear_silence)
+            check_headers(url, options.headers)
+            proxy = proxy_for(url, options.proxy)
+            sock = self._dial.connect(url, options.open_seconds, options.ssl_context, proxy)
+            connection = Connection(
+                sock, url, options.max_bytes, options.ping_seconds, self._bear_silence, options.headers
+            )
         except Exception as error:
             # Any: a garbled answer raises ValueError and the like in older versions of websocket-client.
             if sock is not None:
                 with self._wake:
                     sock.close()
-            self._finish(_explain(error))
+            self._finish(explain(error))
             return None
         with self._wake:
             self._connection = connection
@@ -268,7 +247,7 @@ class ThreadedTransport:
         except ViolatedProtocol as error:
             self._take_leave(1002, SocketClosed(1002, str(error)))
         except OSError:
-            self._finish(SocketClosed(1006, "the connection was lost without a close frame"))
+            self._finish(CUT_OFF)
 
     def _control(self, send: Callable[[Connection], None]) -> None:
         with self._wake:
@@ -279,8 +258,7 @@ class ThreadedTransport:
         # Asked of the reader, because a writer is never idle while the microphone is on, and may hang
         # for good when the peer does not read.
         if count > 1:
-            seconds = count * self._options.ping_seconds
-            self._finish(SocketClosed(1006, f"nothing was received for {seconds:g} s"))
+            self._finish(silent_for(count * self._options.ping_seconds))
             raise ConnectionAbortedError
         self._control(Connection.ping)
 
@@ -320,21 +298,3 @@ class ThreadedTransport:
                     assert self._close_code is not None
                     connection.close(self._close_code)
                     return
-
-
-def _explain(error: Exception) -> ConnectionFailed:
-    """Say what failed without quoting the URL, whose query may hold a signature."""
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
-        return ConnectionFailed(f"the server refused the connection with HTTP status {status}", status)
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return ConnectionFailed("the server did not answer in time")
-    if isinstance(error, socket.gaierror):
-        return ConnectionFailed(f"the server's host name could not be resolved ({error.strerror})")
-    if problem := getattr(error, "verify_message", None):
-        return ConnectionFailed(
-            f"the server's certificate is not trusted ({problem}); check the host, or give an ssl_context"
-        )
-    if isinstance(error, OSError):
-        return ConnectionFailed(f"the server could not be reached ({error.strerror or type(error).__name__})")
-    return ConnectionFailed(f"the server did not complete the WebSocket handshake ({type(error).__name__})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import threading
 
@@ -11,17 +12,16 @@ import attrs
 import pytest
 
 from convsm.demo import Demo, performance
-from convsm.demo.observing import ObservedAudio
 from convsm.demo.scene import compose
 from convsm.demo.speech import read_sound
-from convsm.demo.timeline import Timeline
-from convsm.demo.witness import Witness
 from convsm.errors import AudioError, ConfigurationError
-from convsm.machine.effects import StateChanged
+from convsm.live.audio import ObservedCard
+from convsm.live.view import View
 from convsm.recording import replay
 from convsm.testing import Close, Expect, RefuseHandshake, Say
+from tests.audio.sound_card import wait_until
 from tests.demo.sounds import write_wav
-from tests.demo.streams import FailingStream, Stream
+from tests.live.streams import FailingStream, Stream
 
 ESCAPES = re.compile(r"\r|\x1b\[[0-9;]*[Km]")
 
@@ -44,7 +44,7 @@ def shortened(monkeypatch):
 
     def shorten(*steps):
         scene = attrs.evolve(compose(speed=4), steps=steps)
-        monkeypatch.setattr(performance, "compose", lambda recording, speed: scene)
+        monkeypatch.setattr(performance, "compose", lambda *arguments, **options: scene)
 
     return shorten
 
@@ -112,10 +112,10 @@ def test_a_stream_without_a_reader_ends_the_conversation(shortened):
 
 
 def test_ctrl_c_ends_the_conversation(shortened, monkeypatch):
-    def press(timeline, witness, audio):
+    def press(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(performance, "_watch", press)
+    monkeypatch.setattr(View, "watch", press)
     shortened(Say("Shall I go on?", seconds=20.0))
     stream = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
@@ -141,10 +141,50 @@ def test_files_that_cannot_be_used_are_refused_before_anything_begins(tmp_path):
     assert read_sound(mine) == words
 
 
-def test_the_last_line_has_room_on_the_narrowest_terminal():
-    timeline = Timeline(io.StringIO(), columns=60)
-    audio = ObservedAudio()
-    witness = Witness(timeline, compose(), audio)
-    assert performance.activity(witness, audio, 0.0, timeline) == ("user", "....... microphone")
-    witness.changes.append(StateChanged("listening", "tool_running", "ToolCalled", 1.0))
-    assert performance.activity(witness, audio, 1.25, timeline) == ("tool", "runs for 0.2 s")
+# Through the virtual sound card
+
+
+def test_with_the_sound_card_a_person_sees_the_whole_script_and_hears_the_agent(sound_card):
+    stream = Stream(is_terminal=True)
+    with sound_card.monitor() as monitor:
+        assert Demo(is_fast=True, card=ObservedCard()).run(stream, io.StringIO()) == 0
+        assert len(monitor.sound) > 2 * 16000
+    plain = ESCAPES.sub("\n", stream.getvalue())
+    assert re.search(r"agent  mic   [█░]{10}  out [█░]{10}  \d\.\d of \d\.\d s", plain)
+    assert "Talk to a scripted agent" in plain
+    assert "The whole script was seen" in plain
+    assert all(len(line) <= 80 for line in plain.split("\n"))
+    assert sound_card.streams == []
+
+
+def test_a_person_may_end_the_demo_by_a_key(sound_card):
+    pressing, reading = os.openpty()
+    with os.fdopen(reading, encoding="utf-8") as keyboard:
+        stream = Stream()
+
+        def press_when_asked():
+            wait_until(lambda: "AgentAudio" in stream.getvalue(), "the greeting")
+            os.write(pressing, b" q")
+
+        thread = threading.Thread(target=press_when_asked)
+        thread.start()
+        assert Demo(is_fast=True, card=ObservedCard()).run(stream, keyboard) == 1
+        thread.join(5)
+    os.close(pressing)
+    shown = stream.getvalue()
+    assert "Keys: m mutes" in shown
+    assert "Interrupt: the user wants silence now" in shown
+    assert shown.endswith("You ended it before the whole script was seen.\n")
+
+
+def test_without_the_sound_card_the_demo_for_a_person_is_refused(sound_card):
+    stream = Stream()
+    with pytest.raises(AudioError, match="No microphone has a name like 'phonograph'"):
+        Demo(card=ObservedCard(input_device="phonograph")).run(stream)
+    assert stream.getvalue() == ""
+
+
+def test_the_sound_card_and_files_in_its_place_contradict_each_other(tmp_path):
+    for demo in (Demo("mine.wav"), Demo(output=str(tmp_path / "out.wav"))):
+        with pytest.raises(ConfigurationError, match="--audio takes the sound card"):
+            attrs.evolve(demo, card=ObservedCard()).run(Stream())

@@ -68,6 +68,7 @@ def test_with_the_shipped_voice_the_answer_is_cut_and_the_whole_stays_short():
 
 def test_the_microphone_hears_all_that_the_user_says_after_the_greeting():
     scene = compose()
+    assert scene.microphone is not None
     pcm = scene.microphone.pcm
     question, words = load_line("question").pcm, load_line("interruption").pcm
     start = pcm.index(question)
@@ -80,3 +81,12 @@ def test_transcripts_of_a_recording_tell_how_much_was_heard():
     scene = compose(Sound(bytes(2 * 16000 * 6)))
     assert scene.tentative == ("[1.5 s heard so far]",)
     assert scene.transcripts == ("[3.0 s heard]", "[4.0 s more heard]")
+
+
+def test_with_a_person_at_the_microphone_the_script_is_the_same_and_claims_no_words():
+    for speed in (1, 4):
+        scene, shipped = compose(speed=speed, is_present=True), compose(speed=speed)
+        assert scene.microphone is None
+        assert scene.ear_seconds == shipped.ear_seconds
+        assert scene.responses == shipped.responses
+        assert all(text.startswith("[") for text in (*scene.tentative, *scene.transcripts))

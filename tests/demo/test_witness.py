@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-import logging
 from types import SimpleNamespace
 
 import attrs
 import pytest
 
 from convsm.audio.formats import audio_format
-from convsm.demo.observing import ObservedAudio
 from convsm.demo.scene import compose
-from convsm.demo.timeline import Timeline
-from convsm.demo.witness import Notes, Witness, reason_of
+from convsm.demo.witness import Witness
+from convsm.live.audio import ObservedAudio
+from convsm.live.timeline import Timeline
 from convsm.machine.effects import StateChanged
-from convsm.machine.table import ROWS, STATES
+from convsm.machine.table import STATES
 from convsm.runtime.wiring import DisconnectionDetails
 
 PCM = audio_format("pcm_16000")
@@ -44,9 +43,10 @@ def see_everything(stage):
     witness, scene = stage.witness, stage.scene
     stage.audio.play(1, PCM.silence(5))
     stage.audio.interrupt()
-    scene.cut.at = stage.audio.silenced_at - 0.002
+    cut = stage.audio.clock.wait_for_cut(0, 0)
+    scene.cut.at = cut.at - 0.002
     for state in STATES:
-        witness.state_change(change(state.name, at=stage.audio.silenced_at - 0.001))
+        witness.state_change(change(state.name, "Interrupted", at=cut.at - 0.001))
     for text in scene.responses:
         witness.agent_response(text)
     for text in scene.tentative:
@@ -149,15 +149,6 @@ def test_what_the_agent_complains_of_is_told(stage):
     assert stage.witness.missing(connection, ["it hurts"]) == ["a script without failure: it hurts"]
 
 
-def test_the_timeline_tells_who_did_what(stage):
-    witness = stage.witness
-    witness.state_change(change("connecting", "Start", at=0.0))
-    witness.disconnect(DisconnectionDetails("error", 1011, message="it broke"))
-    lines = stage.stream.getvalue().splitlines()
-    assert lines[1] == "  0.00  connecting      app    Start: a conversation begins"
-    assert lines[2].endswith("connecting      error  ended the conversation, close code 1011: it broke")
-
-
 def test_silence_that_did_not_come_is_not_measured(stage, monkeypatch):
     monkeypatch.setattr("convsm.demo.witness.INSTANT", 0.0)
     stage.witness.state_change(change("interrupted", "Interrupted", "agent_speaking"))
@@ -168,29 +159,22 @@ def test_an_interruption_is_measured_from_the_agent_and_from_the_event(stage):
     see_everything(stage)
     assert stage.witness.interruption.from_event == pytest.approx(0.001)
     assert stage.witness.interruption.from_agent == pytest.approx(0.002)
-    assert "silent 1.00 ms later, 5.0 s of speech dropped" in stage.stream.getvalue()
+    assert "silenced 1.00 ms later, 5.0 s of speech dropped" in stage.stream.getvalue()
 
 
-def test_every_change_of_state_has_the_reason_of_a_row():
-    for row in ROWS:
-        if row.target is None:
-            continue
-        for source in row.sources:
-            reasons = {
-                other.why
-                for other in ROWS
-                if other.trigger == row.trigger and other.target == row.target and source in other.sources
-            }
-            assert reason_of(StateChanged(source, row.target, row.trigger, 0.0)) in reasons
+def test_an_interruption_of_the_users_own_counts_and_is_not_measured_from_the_agent(stage):
+    stage.audio.play(1, PCM.silence(5))
+    stage.audio.interrupt()
+    cut = stage.audio.clock.wait_for_cut(0, 0)
+    stage.witness.state_change(change("interrupted", "Interrupt", "agent_speaking", cut.at - 0.001))
+    assert stage.witness.interruption.from_event == pytest.approx(0.001)
+    assert stage.witness.interruption.from_agent is None
 
 
-def test_a_change_without_a_row_has_no_reason():
-    assert reason_of(change("connecting", "Nonsense")) == ""
-
-
-def test_warnings_become_lines(stage):
-    logger = logging.Logger("convsm.test")
-    logger.addHandler(Notes(Timeline(stage.stream)))
-    logger.warning("the %s is loose", "cable")
-    logger.info("nothing happened")
-    assert stage.stream.getvalue() == "  0.00  idle            note   the cable is loose\n"
+def test_of_a_person_only_the_amount_of_words_is_judged(stage):
+    connection = see_everything(stage)
+    stage.witness._scene = attrs.evolve(stage.scene, microphone=None)
+    add_noise(connection)
+    assert stage.witness.missing(connection, []) == []
+    cut_short(connection)
+    assert stage.witness.missing(connection, []) == ["the user's words at the agent"]

@@ -23,6 +23,7 @@ from convsm.machine.events import (
     ToolCompleted,
 )
 from convsm.testing.invariants import (
+    ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
     CutSpeechIsReported,
     EndIsAnnouncedOnce,
@@ -37,7 +38,7 @@ from convsm.testing.invariants import (
 from convsm.testing.observation import perform, row_for, snapshot
 from convsm.testing.world import World
 
-TIMERS = ("ready", "settle", "hang_up", "drain", "close")
+TIMERS = ("ready", "settle", "hang_up", "drain", "close", "approval call_8")
 
 
 @attrs.define
@@ -116,9 +117,17 @@ class Node:
             *(self._memory(invariant) for invariant in self.checker.invariants),
         )
         if session.state in ("idle", "closing"):
-            return (*key, bool(world.tools), world.is_generating, world.was_asked)
-        key = (*key, session.has_hung_up, session.failure is None, session.fresh_from is None)
-        return (*key, self._response(), self._calls(), self._asking())
+            return (*key, bool(world.tools), bool(world.asked), world.is_generating, world.was_asked)
+        return (
+            *key,
+            session.has_hung_up,
+            session.failure is None,
+            session.fresh_from is None,
+            self._response(),
+            self._calls(),
+            self._approvals(),
+            self._asking(),
+        )
 
     def _asking(self) -> Hashable:
         session, world = self.session, self.world
@@ -155,11 +164,19 @@ class Node:
         )
         return tuple(sorted(calls))
 
+    def _approvals(self) -> Hashable:
+        session, world = self.session, self.world
+        return tuple(
+            (call in session.seen_approvals, call in session.approvals, call in world.asked)
+            for call in world.approval_ids
+        )
+
     def _memory(self, invariant: Invariant) -> Hashable:
         session, is_over = self.session, self.session.state in ("idle", "closing")
         if isinstance(invariant, IdleHoldsNothing):
             names = frozenset(name for name, _ in invariant.timers)
-            return (invariant.has_socket, invariant.has_audio, names, len(invariant.tools))
+            open_calls = (len(invariant.tools), len(invariant.questions))
+            return (invariant.has_socket, invariant.has_audio, names, open_calls)
         if isinstance(invariant, EndIsAnnouncedOnce):
             return (invariant.is_ready, invariant.has_announced, invariant.cause and invariant.cause[0])
         if isinstance(invariant, AudioIsHandedOverInOrder):
@@ -167,6 +184,8 @@ class Node:
             return (invariant.has_audio, invariant.handed - session.handed, is_cut)
         if isinstance(invariant, ToolsAreAnsweredOnce) and not is_over:
             return (len(invariant.seen), len(invariant.running), len(invariant.running & invariant.awaited))
+        if isinstance(invariant, ApprovalsAreAnsweredOnce) and not is_over:
+            return (invariant.seen, frozenset(call_id for call_id, _ in invariant.undecided))
         if isinstance(invariant, SpeakingIsAudible) and not is_over:
             is_same = (invariant.fresh_from, invariant.turn) == (session.fresh_from, session.response_turn)
             return (

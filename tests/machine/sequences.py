@@ -39,6 +39,7 @@ def walk(
         needs_audio=random.random() < 0.5,
         asks_replies=random.random() < 0.5,
         hold_limit=random.randrange(4),
+        approval_limit=random.randrange(4),
     )
     session, world = Session(options), World(is_prompt=is_prompt, asks_replies=options.asks_replies)
     for _ in range(length):

@@ -20,8 +20,8 @@ from tests.machine.sequences import walk
 # After End: SocketOpened, SocketClosed, AudioStarted, AudioStopped, each at most once, and the close timer.
 ANSWERS_AFTER_END = 5
 
-# Text-only, needs audio, adapters answer in time, call ids, plays unheard; one more is a server that
-# replies only when asked.
+# Text-only, needs audio, adapters answer in time, call ids, plays unheard. Approvals are searched apart, and
+# so is a server that replies only when asked.
 CONFIGURATIONS = {
     "audio needed": (False, True, True, 2, 2),
     "audio not needed": (False, False, True, 2, 2),
@@ -30,6 +30,8 @@ CONFIGURATIONS = {
     "audio not needed, late adapters": (False, False, False, 1, 1),
     "text-only, late adapters": (True, True, False, 1, 0),
     "replies are asked for": (False, False, True, 1, 1),
+    "approvals": (False, True, True, 1, 1),
+    "text-only approvals, late adapters": (True, True, False, 1, 0),
 }
 in_every_configuration = pytest.mark.parametrize("name", CONFIGURATIONS)
 
@@ -40,11 +42,18 @@ def search(name: str) -> Search:
     text_only, needs_audio, is_prompt, calls, plays = CONFIGURATIONS[name]
     asks_replies = name == "replies are asked for"
     return Search.of(
-        SessionOptions(text_only=text_only, needs_audio=needs_audio, asks_replies=asks_replies, hold_limit=1),
+        SessionOptions(
+            text_only=text_only,
+            needs_audio=needs_audio,
+            asks_replies=asks_replies,
+            hold_limit=1,
+            approval_limit=1,
+        ),
         World(
             is_prompt=is_prompt,
             asks_replies=asks_replies,
             call_ids=("call_1", "call_2")[:calls],
+            approval_ids=("call_8", "call_9") if "approvals" in name else (),
             close_codes=(1000, 1006),
         ),
         InvariantChecker.of(kind for kind in INVARIANTS if is_prompt or kind is not IdleHoldsNothing),
@@ -112,7 +121,7 @@ def test_closing_is_left_by_timers_alone_and_always_has_one_armed(name):
     firings = max(EndReachesIdle().firings(session) for session in closing)
     # The farewell of an agent that hung up on a server that does not close needs the most; text has none,
     # and where replies are asked for nobody hangs up.
-    has_farewell = name.startswith("audio")
+    has_farewell = name.startswith("audio") or name == "approvals"
     assert firings == (EndReachesIdle.firings_at_most if has_farewell else EndReachesIdle.firings_after_end)
 
 

@@ -8,10 +8,12 @@ from convsm.machine.effects import (
     CancelTimer,
     Diagnose,
     Flush,
+    Interruption,
     Notify,
     Play,
     RunTool,
     SetTimer,
+    StopAudio,
     ToolResult,
     Transmit,
 )
@@ -19,8 +21,11 @@ from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
     AudioFailed,
+    Interrupt,
     Interrupted,
     Played,
+    SocketClosed,
+    TextPart,
     TimerFired,
     ToolCalled,
     ToolCompleted,
@@ -29,7 +34,9 @@ from convsm.machine.events import (
 from tests.helpers import (
     AUDIO,
     assert_step,
+    connecting_session,
     drive,
+    finish,
     interrupted_session,
     moved,
     ready_session,
@@ -102,8 +109,8 @@ def test_fresh_audio_ends_the_interruption():
         Notify(audio),
         CancelTimer("settle"),
         state="agent_speaking",
+        spoken_turn=2,
         handed=2,
-        latest_turn=2,
         timers={},
     )
 
@@ -208,3 +215,76 @@ def test_a_message_of_the_users_cuts_the_turn_and_its_reply_carries_the_same_num
     session = ready_session()
     drive(session, AgentAudio(AUDIO, 6), Interrupted(7, fresh_from=7), AgentResponse("Yes?", 7))
     assert Play(2, AUDIO, 7) in drive(session, AgentAudio(AUDIO, 7))
+
+
+# The user's own
+
+
+def test_the_users_own_interruption_silences_voids_the_turn_and_tells_the_server():
+    assert_step(
+        speaking_session(),
+        Interrupt(),
+        moved("agent_speaking", "interrupted", "Interrupt"),
+        Flush(),
+        Transmit(Interruption(1)),
+        SetTimer("settle", 2.0, 2),
+        state="interrupted",
+        fresh_from=2,
+        heard=1,
+        timers={"settle": 2},
+        last_token=2,
+    )
+
+
+def test_the_users_own_interruption_voids_every_turn_that_was_heard_of():
+    session = ready_session()
+    drive(session, AgentAudio(AUDIO, 5), AgentAudio(AUDIO, 4))
+    assert Transmit(Interruption(5)) in session.handle(Interrupt())
+    assert_step(session, AgentAudio(AUDIO, 5))
+    drive(session, AgentAudio(AUDIO, 6))
+    assert session.state == "agent_speaking"
+
+
+def test_the_users_own_interruption_never_goes_back_behind_one_of_the_servers():
+    session = ready_session()
+    drive(session, Interrupted(9, fresh_from=3), AgentAudio(AUDIO, 3), Interrupted(9, fresh_from=9))
+    drive(session, AgentAudio(AUDIO, 9), Interrupt())
+    assert session.fresh_from == 10
+
+
+@pytest.mark.parametrize(("turn", "fresh_from"), [(1, 2), (None, None)])
+def test_the_users_own_interruption_of_streamed_text_needs_no_flush(turn, fresh_from):
+    session = ready_session(text_only=True)
+    drive(session, TextPart("start", turn=turn))
+    told = drive(session, Interrupt())
+    assert told[1:] == (Transmit(Interruption(turn)), SetTimer("settle", 2.0, 2))
+    assert (session.state, session.fresh_from, session.response_open) == ("interrupted", fresh_from, False)
+
+
+def test_the_users_own_interruption_is_of_no_effect_while_nothing_is_audible():
+    for session in (connecting_session(), ready_session(), tool_session(), interrupted_session()):
+        assert_step(session, Interrupt())
+
+
+def test_the_server_may_confirm_the_users_own_interruption():
+    session = speaking_session()
+    drive(session, Interrupt(), CUT)
+    assert (session.state, session.fresh_from) == ("interrupted", 2)
+    assert session.timers == {"settle": 3}
+
+
+def test_a_late_report_of_what_the_user_cut_moves_nothing():
+    session = speaking_session()
+    drive(session, Interrupt())
+    assert_step(session, Played(1))
+
+
+def test_the_user_may_cut_a_farewell_short():
+    session = speaking_session()
+    drive(session, SocketClosed(1000))
+    told = session.handle(Interrupt())
+    assert told[0] == Flush()
+    assert StopAudio() in told
+    assert not any(isinstance(effect, Transmit) for effect in told)
+    assert_step(session, Interrupt())
+    assert finish(session).reason == "agent"

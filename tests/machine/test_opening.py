@@ -303,7 +303,9 @@ def test_send_is_refused_when_nothing_is_open():
 def test_a_refusal_says_what_would_be_accepted():
     session = ready_session()
     with pytest.raises(
-        RuntimeError, match=r"Start is not possible in state 'listening' \(accepted here: Send, End\)"
+        RuntimeError,
+        match=r"Start is not possible in state 'listening' "
+        r"\(accepted here: Send, Interrupt, AnswerCall, DecideApproval, End\)",
     ):
         session.handle(Start())
 

@@ -32,13 +32,14 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "socket": "none",
         "audio": "none",
         "fresh_from": None,
+        "spoken_turn": None,
         "handed": 0,
         "heard": 0,
         "beyond": 0,
         "unheard": [],
         "heard_bytes": {},
         "latest_item": None,
-        "latest_turn": 0,
+        "generated_turn": None,
         "generation": "none",
         "is_stopping": False,
         "asked": None,
@@ -47,6 +48,8 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "response_turn": None,
         "calls": {},
         "seen_calls": set(),
+        "approvals": set(),
+        "seen_approvals": set(),
         "held": [],
         "timers": {},
         "last_token": 0,
@@ -67,6 +70,7 @@ def test_the_defaults_are_those_that_users_are_told():
         "close_seconds": 0.9,
         "drain_seconds": 10.0,
         "hold_limit": 64,
+        "approval_limit": 64,
     }
 
 
@@ -107,7 +111,11 @@ def test_a_refusal_can_give_another_reason_and_accept_nothing():
 
 @pytest.mark.parametrize(
     ("events", "accepts"),
-    [((), ("Start", "End")), ((Start(),), ("Send", "End")), ((Start(), End()), ("End",))],
+    [
+        ((), ("Start", "End")),
+        ((Start(),), ("Send", "Interrupt", "AnswerCall", "DecideApproval", "End")),
+        ((Start(), End()), ("Interrupt", "End")),
+    ],
 )
 def test_a_session_says_which_commands_it_accepts(events, accepts):
     session = Session()

@@ -61,8 +61,8 @@ def test_the_first_audio_takes_the_floor(state):
         Play(1, AUDIO, 1),
         Notify(audio),
         state="agent_speaking",
+        spoken_turn=1,
         handed=1,
-        latest_turn=1,
     )
 
 

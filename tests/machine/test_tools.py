@@ -9,6 +9,8 @@ from convsm.machine.effects import (
     CloseSocket,
     Diagnose,
     Flush,
+    Reject,
+    ReleaseTool,
     RunTool,
     SetTimer,
     StopAudio,
@@ -17,6 +19,7 @@ from convsm.machine.effects import (
 )
 from convsm.machine.events import (
     AgentAudio,
+    AnswerCall,
     End,
     Interrupted,
     Pinged,
@@ -28,6 +31,7 @@ from convsm.machine.events import (
 from tests.helpers import (
     AUDIO,
     assert_effects,
+    assert_refused,
     assert_step,
     connecting_session,
     drive,
@@ -181,3 +185,50 @@ def test_open_calls_are_cancelled_at_closing_and_not_answered():
 
 def test_open_calls_are_cancelled_when_the_server_closes():
     assert CancelTool("call_1") in tool_session().handle(SocketClosed(1000))
+
+
+# Answers by hand
+
+
+@pytest.mark.parametrize("state", ALL)
+def test_an_answer_by_hand_goes_out_at_once_and_the_handlers_own_is_ignored(state):
+    session = ALL[state]()
+    drive(session, ToolCalled("call_9", "weather"))
+    was_running = session.state == "tool_running"
+    effects = session.handle(AnswerCall("call_9", "no", is_error=True, error_type="user_rejected"))
+    answer = (Transmit(ToolResult("call_9", "no", True, "user_rejected")), ReleaseTool("call_9"))
+    assert effects[-2:] == answer
+    if was_running and state != "tool_running":
+        assert effects == (moved("tool_running", "listening", "AnswerCall"), *answer)
+    else:
+        assert effects == answer
+    assert session.calls["call_9"] is False
+    assert session.handle(ToolCompleted("call_9", "rain")) == ()
+    assert "call_9" not in session.calls
+
+
+def test_one_of_two_awaited_answers_by_hand_leaves_the_floor_with_the_other():
+    session = tool_session()
+    drive(session, ToolCalled("call_2", "time"), AnswerCall("call_2", "noon"))
+    assert session.state == "tool_running"
+    drive(session, ToolCompleted("call_1", "rain"))
+    assert session.state == "listening"
+    assert session.calls == {"call_2": False}
+
+
+@pytest.mark.parametrize("call_id", ["unknown", "answered", "by hand", "silent"])
+@pytest.mark.parametrize("state", ALL)
+def test_an_answer_that_nobody_waits_for_is_rejected(state, call_id):
+    session = ALL[state]()
+    drive(session, ToolCalled("answered", "log"), ToolCompleted("answered", "done"))
+    drive(session, ToolCalled("by hand", "log"), AnswerCall("by hand", "done"))
+    drive(session, ToolCalled("silent", "log", expects_response=False))
+    reason = f"no result is awaited for the tool call {call_id!r}"
+    assert_step(session, AnswerCall(call_id, "again"), Reject(reason))
+
+
+def test_a_handler_that_still_runs_after_an_answer_by_hand_is_cancelled_at_closing():
+    session = tool_session()
+    drive(session, AnswerCall("call_1", "rain"))
+    assert CancelTool("call_1") in session.handle(End())
+    assert_refused(session, AnswerCall("call_1", "rain"))

@@ -20,6 +20,13 @@ from convsm.protocols.elevenlabs_opening import (
     initiation_message,
     setup_message,
 )
+from convsm.protocols.elevenlabs_overrides import (
+    ConfigurationOverride,
+    ConversationOverride,
+    SourceInfo,
+    ToolMocking,
+    TtsOverride,
+)
 from convsm.version import VERSION
 from tests.protocols.helpers import JSON, entries, exactly
 
@@ -127,6 +134,78 @@ def test_options_that_json_cannot_express_are_refused():
         initiation_message(ConversationInitiationData(dynamic_variables={"x": object()}))
 
 
+# Beyond the reference
+
+
+def test_a_typed_override_is_said_like_the_dict_that_it_stands_for():
+    typed = ConfigurationOverride(tts=TtsOverride(speed=1.1), conversation=ConversationOverride())
+    data = ConversationInitiationData(conversation_config_override=typed)
+    assert data.conversation_config_override == {"tts": {"speed": 1.1}}
+    assert said(data) == said(
+        ConversationInitiationData(conversation_config_override={"tts": {"speed": 1.1}})
+    )
+
+
+@pytest.mark.parametrize("override", [[], "text_only", TtsOverride(speed=1.1), 5])
+def test_an_override_that_is_neither_typed_nor_a_dict_is_refused(override):
+    with pytest.raises(ConfigurationError, match="neither a ConfigurationOverride nor a dict"):
+        ConversationInitiationData(conversation_config_override=override)
+
+
+@pytest.mark.parametrize("wanted", [True, False, None])
+def test_a_typed_wish_for_text_only_comes_before_the_conversations(wanted):
+    typed = ConfigurationOverride(conversation=ConversationOverride(text_only=wanted))
+    sent = said(ConversationInitiationData(conversation_config_override=typed), text_only=True)
+    assert sent["conversation_config_override"] == {
+        "conversation": {"text_only": True if wanted is None else wanted}
+    }
+
+
+def test_newer_options_are_said_when_they_are_given():
+    data = ConversationInitiationData(
+        branch_id="branch_1",
+        starting_workflow_node_id="node_1",
+        procedure_ids=[],
+        start_procedure_ids=["p_1"],
+        tool_mock_config=ToolMocking(mocking_strategy="all"),
+    )
+    sent = said(data)
+    assert {key: sent[key] for key in sent.keys() - said().keys()} == {
+        "branch_id": "branch_1",
+        "starting_workflow_node_id": "node_1",
+        "procedure_ids": [],
+        "start_procedure_ids": ["p_1"],
+        "tool_mock_config": {"mocking_strategy": "all"},
+    }
+    raw = ConversationInitiationData(tool_mock_config={"mocking_strategy": "all"})
+    assert said(raw)["tool_mock_config"] == {"mocking_strategy": "all"}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "config", "sent"), [("a", "b", "a"), (None, "b", "b"), ("a", None, None)]
+)
+def test_the_environment_is_said_if_the_options_have_one(conversation, config, sent):
+    message = said(ConversationInitiationData(environment=config), environment=conversation)
+    assert message.get("environment") == sent
+
+
+def test_the_source_may_be_another_in_part():
+    assert said(ConversationInitiationData(source_info=SourceInfo(version="9")))["source_info"] == {
+        "source": "python_sdk",
+        "version": "9",
+    }
+    assert said(ConversationInitiationData(source_info=SourceInfo(source="unknown")))["source_info"] == {
+        "source": "unknown",
+        "version": VERSION,
+    }
+
+
+def test_more_procedures_than_the_server_starts_are_refused():
+    assert said(ConversationInitiationData(start_procedure_ids=["p"] * 5))["start_procedure_ids"] == ["p"] * 5
+    with pytest.raises(ConfigurationError, match="start_procedure_ids holds 6 ids; give at most 5"):
+        ConversationInitiationData(start_procedure_ids=["p"] * 6)
+
+
 def test_options_show_no_values():
     data = ConversationInitiationData({"k": "hush"}, {"k": "hush"}, {"secret__k": "hush"}, "hush")
     assert "hush" not in repr(data)
@@ -193,10 +272,13 @@ def test_on_prem_options_show_nothing_but_where_the_server_is():
 @pytest.mark.parametrize(
     "kind", ["ConversationInitiationData", "PostCallWebhookConfig", "OnPremInitiationData"]
 )
-def test_options_have_the_reference_signature(sdk, kind):
-    ours = inspect.signature(globals()[kind]).parameters.values()
-    theirs = inspect.signature(getattr(sdk, kind)).parameters.values()
-    assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in theirs]
+def test_options_have_the_reference_signature_and_more_by_name_only(sdk, kind):
+    ours = list(inspect.signature(globals()[kind]).parameters.values())
+    theirs = list(inspect.signature(getattr(sdk, kind)).parameters.values())
+    same, more = ours[: len(theirs)], ours[len(theirs) :]
+    assert [(p.name, p.default, p.kind) for p in same] == [(p.name, p.default, p.kind) for p in theirs]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in more)
+    assert bool(more) == (kind == "ConversationInitiationData")
 
 
 @pytest.mark.parametrize("key", sorted(json.loads(setup_message(on_prem(SETUPS[1]["opening"], OURS)))))

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from convsm.errors import ConfigurationError
-from convsm.protocols.elevenlabs_urls import SOURCE, check_url, public_url, redact_url, signed_url
+from convsm.protocols.elevenlabs_urls import SOURCE, api_url, check_url, public_url, redact_url, signed_url
 from convsm.version import VERSION
 
 HASH = "5ecret"
@@ -233,3 +233,36 @@ def test_no_value_of_a_secret_parameter_is_shown_whatever_surrounds_it(path, nam
 @given(st.text())
 def test_redacting_never_raises_and_redacts_all_at_once(text):
     assert redact_url(redact_url(text)) == redact_url(text)
+
+
+# Regions
+
+
+def test_every_region_has_the_vendors_address():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from elevenlabs.environment import ElevenLabsEnvironment as Theirs
+    assert api_url() == Theirs.PRODUCTION.value
+    assert [api_url(region=region) for region in ("us", "eu", "in", "sg")] == [
+        Theirs.PRODUCTION_US.value,
+        Theirs.PRODUCTION_EU.value,
+        Theirs.PRODUCTION_INDIA.value,
+        Theirs.PRODUCTION_SINGAPORE.value,
+    ]
+
+
+def test_a_url_of_ones_own_is_kept_and_may_be_the_regions():
+    assert api_url("https://proxy.example/el/") == "https://proxy.example/el/"
+    assert api_url("https://api.us.elevenlabs.io/", "us") == "https://api.us.elevenlabs.io"
+
+
+@pytest.mark.parametrize("region", ["", "EU", "moon", "eu.residency"])
+def test_an_unknown_region_is_refused(region):
+    with pytest.raises(ConfigurationError, match=r"There is no region .*; choose one of us, eu, in, sg"):
+        api_url(region=region)
+
+
+@pytest.mark.parametrize("base_url", ["https://api.elevenlabs.io", "http://127.0.0.1:1", ""])
+def test_a_url_that_is_not_the_regions_is_refused_without_quoting_it(base_url):
+    with pytest.raises(ConfigurationError, match="not that of region 'eu'"):
+        api_url(base_url, "eu")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from convsm import (
     ElevenLabs,
     ReportingAudioInterface,
 )
-from convsm.runtime.driver import Driver
+from convsm.runtime.async_inbox import AsyncInbox
+from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.testing import ConnectionEnded, LoopbackAgent, LoopbackConnection
 from convsm.testing.clock import ManualTimers
 from convsm.testing.connection import StepLike
+from tests.runtime.hosted import ManualAsyncDriver, run_on_loop, settled
 
 PATIENCE = 5.0  # how long a test waits for what has to come; never what it relies on
 
@@ -151,7 +154,7 @@ class ReportingAudio(ReportingAudioInterface):
         self.listener.played(self.last if through is None else through)
 
 
-class ManualDriver(Driver):
+class ManualDriver(ThreadedDriver):
     """A driver whose time is the test's."""
 
     make_timers = ManualTimers  # type: ignore[assignment]
@@ -160,6 +163,9 @@ class ManualDriver(Driver):
 class ManualConversation(Conversation):
     _driver_class = ManualDriver
 
+
+# What stands in the place of a conversation's class while a test runs in another shell.
+SHELL: dict[type, Any] = {}
 
 ARGUMENTS = {
     "callback_agent_response": "agent",
@@ -185,6 +191,7 @@ class Call:
         self.log = Log()
         self.changes = Log()
         kind = options.pop("kind", Conversation)
+        kind = SHELL.get(kind, kind)
         client = ElevenLabs(base_url=agent.base_url) if agent is not None else None
         given: dict[str, Any] = {
             **{name: self._teller(told) for name, told in ARGUMENTS.items()},
@@ -213,7 +220,7 @@ class Call:
         self.changes.wait_for(lambda change: change.target == state, count)
 
     @property
-    def driver(self) -> Driver:
+    def driver(self) -> Any:
         driver = self.conversation._driver
         assert driver is not None
         return driver
@@ -226,7 +233,10 @@ class Call:
 
     def settle(self) -> None:
         """Wait until all that was posted so far has been taken and its effects were performed."""
-        mailbox = self.driver._mailbox
+        mailbox = self.driver._inbox
+        if isinstance(mailbox, AsyncInbox):
+            run_on_loop(settled())
+            return
 
         def is_settled() -> bool:
             with mailbox._owner:
@@ -237,7 +247,10 @@ class Call:
     def advance(self, seconds: float) -> None:
         """Let virtual time pass, behind all that has happened, and let it take effect."""
         self.settle()
-        self.timers.advance(seconds)
+        if isinstance(self.driver._inbox, AsyncInbox):
+            run_on_loop(settled(partial(self.timers.advance, seconds)))
+        else:
+            self.timers.advance(seconds)
         self.settle()
 
     def start(self, number: int = 0) -> LoopbackConnection:
@@ -282,7 +295,7 @@ def conversation(agent: LoopbackAgent | None, **options: Any) -> Iterator[Call]:
         yield call
     finally:
         call.conversation.end_session()
-        if isinstance(call.conversation._driver, ManualDriver):
+        if isinstance(call.conversation._driver, ManualDriver | ManualAsyncDriver):
             call.advance(100)  # whatever it waits for
         with suppress(ConvsmError, RuntimeError):
             call.conversation.wait_for_session_end()

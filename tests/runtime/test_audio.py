@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from convsm import AudioError, ClientTools, DisconnectionDetails, SessionOptions
+from convsm import AudioError, ClientTools, DisconnectionDetails, RefusedCommand, SessionOptions
 from convsm.testing import (
     CallTool,
     Close,
@@ -31,6 +31,9 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
 )
 
 SECOND = bytes(32000)
+
+
+pytestmark = pytest.mark.usefixtures("shell")
 
 
 @pytest.fixture
@@ -163,6 +166,49 @@ def test_an_interruption_ends_what_is_reckoned(agent):
         call.audio.log.wait_for(PCM)
         call.advance(0.02)
         assert call.conversation.state == "listening"
+
+
+def test_the_users_own_interruption_silences_and_tells_the_server_and_what_is_late_is_dropped(agent):
+    with conversation(agent, audio_interface=FakeAudio(), kind=ManualConversation) as call:
+        connection = call.start()
+        connection.send(SendAudio(SECOND, 1))
+        call.audio.log.wait_for(SECOND)
+        call.conversation.interrupt()
+        assert call.conversation.state == "interrupted"
+        connection.wait_for("user_activity")
+        assert call.audio.log.entries[-1] == "interrupt"
+        connection.send(SendAudio(SECOND, 1))
+        connection.send(SendAudio(PCM, 2))
+        call.audio.log.wait_for(PCM)
+        assert call.audio.heard == SECOND + PCM
+        call.advance(0.02)
+        assert call.conversation.state == "listening"
+        call.conversation.interrupt()
+        call.conversation.send_user_message("and now")
+        connection.wait_for("user_message")
+        sent = [received.message["type"] for received in connection.received]
+        assert sent.count("user_activity") == 1
+
+
+def test_an_interruption_that_nothing_follows_is_over_after_a_while(agent):
+    with conversation(agent, audio_interface=FakeAudio(), kind=ManualConversation) as call:
+        connection = call.start()
+        connection.send(SendAudio(SECOND, 1))
+        call.audio.log.wait_for(SECOND)
+        call.conversation.interrupt()
+        call.advance(2.1)
+        assert call.conversation.state == "listening"
+
+
+def test_without_a_session_there_is_nothing_to_interrupt(agent):
+    with conversation(agent, audio_interface=FakeAudio()) as call:
+        with pytest.raises(RefusedCommand, match="start_session"):
+            call.conversation.interrupt()
+        call.start()
+        call.conversation.end_session()
+        call.finish()
+        with pytest.raises(RefusedCommand, match="Interrupt is not possible in state 'idle'"):
+            call.conversation.interrupt()
 
 
 def test_an_interface_that_reports_is_believed_however_long_it_takes(agent):

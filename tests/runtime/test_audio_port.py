@@ -301,7 +301,7 @@ def test_a_timer_that_fires_while_speech_is_cut_reports_only_what_was_cut():
         stage.open()
         stage.play(SECOND)
         stage.port.flush()
-        stage.port._reckon()  # it had fired already
+        stage.port._reckoning._reckon()  # it had fired already
         assert stage.heard == [1]
 
 

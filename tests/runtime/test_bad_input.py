@@ -129,6 +129,9 @@ TOLERATED = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def call():
     tools = ClientTools()

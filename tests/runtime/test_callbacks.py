@@ -51,6 +51,9 @@ ALL_KINDS = [
 PARTS = AgentChatResponsePartType
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:
@@ -111,6 +114,7 @@ def test_changes_of_state_come_in_line_with_the_other_callbacks(agent):
     ]  # fmt: skip
 
 
+@pytest.mark.threads_only
 def test_all_callbacks_run_on_one_thread_one_at_a_time():
     log = Log()
     busy = threading.Lock()

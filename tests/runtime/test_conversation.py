@@ -40,6 +40,8 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     threads,
 )
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 
 @pytest.fixture
 def agent():
@@ -292,6 +294,7 @@ def test_a_failed_connection_is_told_on_entering():
         assert call.conversation.state == "idle"
 
 
+@pytest.mark.threads_only
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_who_breaks_off_the_entering_ends_the_attempt(monkeypatch, error):
     def interrupt(timeout=None):
@@ -315,6 +318,7 @@ def test_a_session_that_the_agent_ended_during_the_body_is_left_in_peace():
 # Interrupting the program (the main thread runs this test)
 
 
+@pytest.mark.threads_only
 def test_an_interface_that_breaks_out_of_the_program_does_not_tear_the_session():
     # A second Ctrl-C would be raised in the main thread; were it the one that performs effects,
     # the close frame, the stop and the timers behind this interrupt would be lost for good.

@@ -48,6 +48,9 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
 SIZE = len(PCM)
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:

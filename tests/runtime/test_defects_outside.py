@@ -24,6 +24,8 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     run,
 )
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 
 @pytest.fixture
 def agent():

@@ -23,6 +23,8 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     threads,
 )
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 
 @pytest.fixture
 def agent():

@@ -26,7 +26,7 @@ from convsm.runtime import driver as driver_module
 from convsm.runtime.driver import Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 from convsm.transport.uplink import UplinkDropped
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,
@@ -52,8 +52,8 @@ class Unconnected(ManualDriver):
             "transport": TransportOptions(),
             "audio": FakeAudio(),
             "tools": ClientTools(),
-            "observers": {},
-            "on_state_change": Observer("on_state_change", self.log.add),
+            "observers": {StateChanged: (Observer("callback_state_change", self.log.add),)},
+            "streams": (),
             "on_end": (Observer("on_end", self.log.add),),
             "open_recorder": None,
         }
@@ -66,7 +66,7 @@ class Unconnected(ManualDriver):
 
     def post(self, *events: Event) -> None:
         for event in events:
-            self._mailbox.post(event)
+            self._inbox.post(event)
 
     def finish(self) -> effects.AnnounceEnd:
         self.end()
@@ -215,7 +215,7 @@ def test_an_unknown_format_of_the_microphone_ends_the_session_by_name(ready):
 
 def test_a_message_is_told_by_its_own_type_to_whom_it_may_concern(ready):
     scores = Log()
-    driver = ready(observers={VadScore: Observer("on_vad_score", scores.add)})
+    driver = ready(observers={VadScore: (Observer("callback_vad_score", scores.add),)})
     driver.post(Informed(VadScore(0.5)))
     scores.wait_for(VadScore(0.5))
     driver.post(AgentAudio(b"", 1))  # nobody wants to know
@@ -267,7 +267,7 @@ def test_what_comes_at_the_wrong_time_is_a_diagnostic(ready, caplog):
 
 
 def test_the_end_comes_even_where_no_thread_is_to_be_had_any_more(make, caplog):
-    driver = make(on_state_change=None)
+    driver = make(observers={})
 
     def refuse():
         raise RuntimeError("can't create new thread at interpreter shutdown")

@@ -46,6 +46,9 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
 TIMING = {"chars": ["H"], "char_start_times_ms": [0], "char_durations_ms": [90]}
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:
@@ -70,6 +73,7 @@ def test_from_the_main_thread_and_from_any_other(agent):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the platform has no such signal")
 @pytest.mark.parametrize("name", ["timers", "notifier", "waiters"])
+@pytest.mark.threads_only
 def test_from_a_signal_handler_whatever_lock_the_main_thread_holds(name):
     # A handler runs in the main thread between two instructions: it must not wait for what that one holds.
     with LoopbackAgent([HoldHandshake()]) as agent, conversation(agent) as call:
@@ -78,7 +82,7 @@ def test_from_a_signal_handler_whatever_lock_the_main_thread_holds(name):
         locks: dict[str, Any] = {
             "timers": call.driver.timers._condition,
             "notifier": call.driver._notifier._condition,
-            "waiters": call.driver.is_over._cond,  # type: ignore[attr-defined]
+            "waiters": call.driver.is_over._cond,
         }
         before = signal.signal(signal.SIGUSR1, lambda *_: call.conversation.end_session())
         try:

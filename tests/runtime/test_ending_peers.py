@@ -30,6 +30,9 @@ def recorded_steps(path):
     ]
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.mark.parametrize("misbehaviour", [IgnoreClose(), StopReading()])
 def test_a_peer_that_does_not_answer_the_close_frame_is_dropped_at_the_close_timer(tmp_path, misbehaviour):
     path = tmp_path / "recording.jsonl"

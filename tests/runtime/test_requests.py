@@ -32,6 +32,9 @@ CONVERSATION = "/v1/convai/conversation"
 QUERY = f"source=python_sdk&version={VERSION}"
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:

@@ -22,6 +22,8 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 
 @pytest.fixture
 def agent():
@@ -110,6 +112,7 @@ def is_started(conversation):
     return True
 
 
+@pytest.mark.threads_only
 def test_a_start_that_is_taken_after_the_end_makes_a_new_session(agent, monkeypatch):
     # The former session ends between the look at it and the command to it.
     with conversation(agent) as call:

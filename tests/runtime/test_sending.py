@@ -36,6 +36,9 @@ def sent(connection):
     return [received.message for received in connection.received][1:]
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def call():
     with LoopbackAgent() as agent, conversation(agent) as call:
@@ -153,7 +156,7 @@ def test_sixty_four_messages_are_held_and_the_next_is_refused(waiting):
     with pytest.raises(RefusedCommand, match="64 messages already wait") as refusal:
         call.conversation.send_user_message("64")
     assert refusal.value.state == "connecting"
-    assert refusal.value.accepts == ("Send", "End")
+    assert refusal.value.accepts == ("Send", "Interrupt", "AnswerCall", "DecideApproval", "End")
     accept.set()
     connection = call.agent.wait_for_connection()
     connection.wait_for("user_message", count=64)
@@ -177,7 +180,7 @@ def test_before_the_start_every_call_says_what_it_needs(call):
 def test_while_closing_a_message_is_refused_with_state_and_what_is_accepted(closing, send):
     with pytest.raises(RuntimeError) as refusal:
         send(closing.conversation)
-    assert str(refusal.value) == "Send is not possible in state 'closing' (accepted here: End)"
+    assert str(refusal.value) == "Send is not possible in state 'closing' (accepted here: Interrupt, End)"
 
 
 @senders

@@ -16,7 +16,7 @@ import pytest
 
 from convsm.machine.effects import RunTool
 from convsm.machine.events import Event, ToolCompleted
-from convsm.runtime import tool_runner
+from convsm.runtime import tool_loop
 from convsm.runtime.tool_runner import ToolRunner
 from convsm.runtime.tools import ClientTools
 
@@ -36,9 +36,9 @@ def assert_no_thread_is_left() -> None:
 class Bench:
     """A session's runner, with what it posted."""
 
-    def __init__(self, tools: ClientTools, **limits: int) -> None:
+    def __init__(self, tools: ClientTools, **options: Any) -> None:
         self.posted: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.runner = ToolRunner(tools, self.posted.put, **limits)
+        self.runner = ToolRunner(tools, self.posted.put, **options)
 
     def call(self, name: str, call_id: str = "call_1", /, **parameters: object) -> Bench:
         self.runner.run(RunTool(call_id, name, parameters, expects_response=True))
@@ -73,8 +73,8 @@ MakeBench = Callable[..., Bench]
 def bench() -> Iterator[MakeBench]:
     benches = []
 
-    def make(tools: ClientTools, **limits: int) -> Bench:
-        benches.append(Bench(tools, **limits))
+    def make(tools: ClientTools, **options: Any) -> Bench:
+        benches.append(Bench(tools, **options))
         return benches[-1]
 
     yield make
@@ -226,7 +226,7 @@ def test_a_coroutine_that_raises_generator_exit_is_answered(bench: MakeBench):
 def test_an_unknown_tool_is_answered_with_an_error_inside_run(bench: MakeBench):
     session = bench(ClientTools()).call("missing")
     assert session.posted.get_nowait() == ToolCompleted(
-        "call_1", "Tool 'missing' is not registered", is_error=True
+        "call_1", "Tool 'missing' is not registered", is_error=True, error_type="unknown"
     )
     assert tool_threads() == []
 
@@ -347,7 +347,7 @@ def wait_until_idle(session: Bench, workers: int) -> None:
     """Wait until so many workers are idle; a worker is shortly after its post, and nothing tells."""
     runner: Any = session.runner
     with runner._changed:
-        while runner._idle_workers < workers:
+        while runner._workers.idle < workers:
             runner._changed.wait(0.001)
 
 
@@ -386,7 +386,7 @@ def test_too_many_open_calls_are_refused_at_once_and_room_is_used_again(bench: M
     )
     refused = session.posted.get_nowait()
     assert refused == ToolCompleted(
-        "call_4", "Tool 'where' was not run: too many calls are open, the limit is 3", is_error=True
+        "call_4", "Tool 'where' was not run: too many calls are open, the limit is 3", True, "unknown"
     )
     session.runner.cancel("call_2")
     session.call("where", "call_5")
@@ -715,7 +715,7 @@ def test_a_handler_that_never_ends_leaves_only_its_own_thread(bench: MakeBench):
 def test_a_coroutine_that_ignores_its_cancellation_does_not_keep_the_thread(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(tool_runner, "CLEANUP_SECONDS", 0.01)
+    monkeypatch.setattr(tool_loop, "CLEANUP_SECONDS", 0.01)
     running = threading.Event()
 
     async def stubborn(_: object) -> None:
@@ -733,7 +733,7 @@ def test_a_coroutine_that_ignores_its_cancellation_does_not_keep_the_thread(
 
 
 def test_cleanup_may_take_a_second_by_default():
-    assert tool_runner.CLEANUP_SECONDS == 1.0
+    assert tool_loop.CLEANUP_SECONDS == 1.0
 
 
 def test_nothing_runs_and_nothing_is_posted_after_closing(bench: MakeBench):
@@ -757,16 +757,12 @@ def test_waiting_calls_never_run_after_closing(bench: MakeBench):
     assert not ran.is_set()
 
 
-@pytest.mark.parametrize("on_loop", [True, False])
+@pytest.mark.parametrize("handler", [where, where_async])
 def test_a_call_that_another_thread_closes_while_it_starts_is_dropped(
-    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, on_loop: bool
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch, handler: Callable[..., Any]
 ):
-    def close_meanwhile(*_: object) -> bool:
-        session.runner.close()
-        return on_loop
-
-    session = bench(tools_with(where=where))
-    monkeypatch.setattr(tool_runner, "runs_on_loop", close_meanwhile)
+    session = bench(tools_with(where=handler))
+    monkeypatch.setattr(ToolRunner, "_set_timer", lambda runner, _: runner.close())
     session.call("where")
     assert tool_threads() == []
     assert session.posted.empty()

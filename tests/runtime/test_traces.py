@@ -12,8 +12,8 @@ from convsm import (
     OnPremInitiationData,
     SessionOptions,
 )
-from convsm.protocols.messages import McpApproval
 from convsm.testing import (
+    CallMcp,
     CallTool,
     Close,
     CorrectResponse,
@@ -58,6 +58,9 @@ SETUP = {
 }
 VAD_SCORE = {"type": "vad_score", "vad_score_event": {"vad_score": 0.9}}
 SIZE = len(PCM)
+
+
+pytestmark = pytest.mark.usefixtures("shell")
 
 
 @pytest.fixture
@@ -308,25 +311,28 @@ def test_trace_j_on_prem(agent):
     assert call.states == ["connecting", "listening", "closing", "idle"]
 
 
-def test_trace_k_mcp(call):
-    connection = call.start()
-    tool = {
-        "service_id": "s", "tool_call_id": "c9", "tool_name": "search", "parameters": {}, "timestamp": "t",
-    }  # fmt: skip
+def test_trace_k_mcp(agent):
+    asked = []
 
-    def report(state, **more):
-        return {"type": "mcp_tool_call", "mcp_tool_call": {**tool, "state": state, **more}}
+    def approve(call):
+        asked.append(call)
+        return True
 
-    play(connection, report("awaiting_approval", approval_timeout_secs=300))
-    # The conversation has no method for approvals yet; this is the command that such a one will give.
-    call.driver.send(McpApproval("c9", True))
-    connection.wait_for("mcp_tool_approval_result")
-    play(
-        connection, report("loading"), report("success", result=[{"type": "text", "text": "found"}]), Ping(1)
-    )
-    connection.wait_for("pong")
-    end(call, connection)
+    with conversation(agent, audio_interface=ReportingAudio(), callback_mcp_approval=approve) as call:
+        connection = call.start()
+        play(connection, CallMcp("search", "c9", approval_timeout=300))
+        connection.wait_for("mcp_tool_approval_result")
+        found = [{"type": "text", "text": "found"}]
+        play(
+            connection,
+            CallMcp("search", "c9", state="loading"),
+            CallMcp("search", "c9", state="success", result=found),
+            Ping(1),
+        )
+        connection.wait_for("pong")
+        end(call, connection)
     approval = {"type": "mcp_tool_approval_result", "tool_call_id": "c9", "is_approved": True}
     assert sent(connection) == [INITIATION, approval, {"type": "pong", "event_id": 1}]
+    assert [(one.call_id, one.name, one.state) for one in asked] == [("c9", "search", "awaiting_approval")]
     assert call.states == ["connecting", "listening", "closing", "idle"]
     assert call.driver.diagnostics == 0

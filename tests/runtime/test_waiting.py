@@ -45,6 +45,9 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
 BEFORE = [WaitForInitiation()]
 
 
+pytestmark = pytest.mark.usefixtures("shell")
+
+
 @pytest.fixture
 def agent():
     with LoopbackAgent() as agent:
@@ -288,6 +291,7 @@ def test_from_a_callback_it_waits_for_idle_only(agent, name):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.threads_only
 def test_from_a_tool_it_waits_for_idle_only(agent, is_async):
     told = Log()
 
@@ -306,6 +310,7 @@ def test_from_a_tool_it_waits_for_idle_only(agent, is_async):
 
 
 @pytest.mark.parametrize("method", ["output", "interrupt"])
+@pytest.mark.threads_only
 def test_inside_an_effect_it_is_refused_for_it_would_wait_for_itself(agent, method):
     told = Log()
 

@@ -10,11 +10,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from convsm.machine import SessionOptions, effects
+from convsm.machine.effects import StateChanged
 from convsm.machine.events import AgentResponse, Interrupted, Send, UserTranscript
 from convsm.protocols.messages import UserMessage
 from convsm.protocols.openai_options import FunctionTool, RealtimeOptions
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
-from convsm.runtime.driver import Driver, Wiring
+from convsm.runtime.driver import Wiring
+from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
 from convsm.testing import Expect, OpenAIConnection, OpenAILoopbackAgent, SendMessage
@@ -28,7 +30,7 @@ from convsm.testing.openai_script import (
     StreamText,
     UserSaid,
 )
-from convsm.transport.threaded import TransportOptions
+from convsm.transport.options import TransportOptions
 from tests.runtime.helpers import PATIENCE, Log, ReportingAudio, join_threads
 from tests.testing.loopback_clients import no_thread_is_left  # noqa: F401 (a fixture)
 
@@ -131,7 +133,7 @@ class Client:
         self.log, self.changes, self.audio = Log(), Log(), ReportingAudio()
         self.tools = ClientTools()
         kinds = (AgentResponse, UserTranscript, Interrupted)
-        self.driver = Driver(
+        self.driver = ThreadedDriver(
             Wiring(
                 options=SessionOptions(asks_replies=True),
                 codec=OpenAIRealtimeCodec(options or RealtimeOptions()),
@@ -139,8 +141,11 @@ class Client:
                 transport=TransportOptions(),
                 audio=self.audio,
                 tools=self.tools,
-                observers={kind: Observer(kind.__name__, self.log.add) for kind in kinds},
-                on_state_change=Observer("state", self.changes.add),
+                observers={
+                    **{kind: (Observer(kind.__name__, self.log.add),) for kind in kinds},
+                    StateChanged: (Observer("state", self.changes.add),),
+                },
+                streams=(),
                 on_end=(Observer("end", self.log.add),),
                 open_recorder=None,
             )
@@ -163,7 +168,7 @@ class Client:
         self.log.wait_for(lambda event: isinstance(event, AgentResponse) and event.text == text)
 
     def send(self, message: object, kind: Any = "message") -> None:
-        self.driver._mailbox.call(Send(message, kind))
+        self.driver._inbox.call(Send(message, kind))
 
 
 def test_a_turn_of_the_users_is_answered_and_heard():

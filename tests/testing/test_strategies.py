@@ -81,7 +81,7 @@ def test_the_vocabulary_says_something_of_every_class_that_comes_over_a_socket()
     silent = {"SocketOpened", "ConnectionFailed", "SocketClosed"}
     for kind in SERVER_EVENTS:
         if kind.__name__ not in silent:
-            said = sayings(kind, 5, ("call_1",))
+            said = sayings(kind, 5, ("call_1",), ("call_8",))
             assert said
             assert {type(event) for event in said} == {kind}
     assert {event.turn for event in sayings(AgentAudio, 5, ())} == {4, 5, 6}

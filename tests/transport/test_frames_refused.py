@@ -15,6 +15,7 @@ from websockets.frames import Opcode
 from convsm.testing import LoopbackAgent, RefuseHandshake, SendBytes, SendFrame, SendOversized, SpoilHandshake
 from convsm.testing.frames import encode_frame
 from convsm.transport import frames
+from convsm.transport.answers import HANDSHAKE_BYTES
 from convsm.transport.dial import Dial
 from convsm.transport.frames import Connection, Ping, TooBig, ViolatedProtocol
 from tests.transport.helpers import (  # noqa: F401 (a fixture)
@@ -220,4 +221,4 @@ def test_an_answer_without_end_is_not_read_to_it(start):
 
     with listener(flood) as port, pytest.raises(WebSocketException):
         connect(f"ws://127.0.0.1:{port}/")
-    assert sent > frames.HANDSHAKE_BYTES
+    assert sent > HANDSHAKE_BYTES

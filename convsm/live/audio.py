@@ -1,0 +1,312 @@
+"""Sound cards and WAV files that can be watched while they play and record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from convsm.audio.device import DefaultAudioInterface
+from convsm.audio.formats import AudioFormat, audio_format
+from convsm.audio.interface import PlayoutListener, ReportingAudioInterface
+from convsm.audio.level import SILENCE, Level, level_of
+from convsm.audio.mulaw import ulaw_to_pcm
+from convsm.audio.wav import WavAudioInterface
+
+__all__ = [
+    "Cut",
+    "ObservedAudio",
+    "ObservedCard",
+    "Playout",
+    "PlayoutClock",
+    "SpokenFile",
+    "WatchedAudio",
+    "try_out",
+]
+
+
+@attrs.frozen
+class Playout:
+    """How far the loudspeaker is, in seconds.
+
+    Attributes:
+        heard: Since the agent began to be audible.
+        queued: Still to be heard.
+    """
+
+    heard: float
+    queued: float
+
+
+@attrs.frozen
+class Cut:
+    """An interruption that silenced something.
+
+    Attributes:
+        at: When the loudspeaker was told, in monotonic seconds.
+        seconds: How much queued speech that took away.
+    """
+
+    at: float
+    seconds: float
+
+
+class PlayoutClock:
+    """Reckons how long the agent is audible, from the durations of what is handed over.
+
+    ``begin``, ``handed`` and ``cut`` are called one at a time; the others by any thread.
+    """
+
+    def __init__(self) -> None:
+        """Make a clock of silence."""
+        self._format = audio_format("pcm_16000")
+        self._began = 0.0
+        self._dry_at = 0.0
+        self._latest: Cut | None = None
+        self._changed = threading.Condition()
+
+    def begin(self, speech_format: AudioFormat) -> None:
+        """Keep the format that tells how long a piece sounds."""
+        self._format = speech_format
+
+    def handed(self, size: int) -> None:
+        """Take note of so many bytes of speech."""
+        now = time.monotonic()
+        if self._dry_at <= now:
+            self._began = self._dry_at = now
+        self._dry_at += self._format.seconds_of(size)
+
+    def cut(self) -> None:
+        """Take note of an interruption."""
+        now = time.monotonic()
+        seconds = self._dry_at - now
+        if seconds > 0:
+            self._dry_at = now
+            with self._changed:
+                self._latest = Cut(now, seconds)
+                self._changed.notify_all()
+
+    def wait_for_cut(self, since: float, timeout: float) -> Cut | None:
+        """Wait for an interruption that silenced something; None if none came.
+
+        Args:
+            since: Monotonic seconds; what was cut before does not count.
+            timeout: Seconds.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._latest is not None and self._latest.at >= since, timeout)
+            return self._latest if self._latest is not None and self._latest.at >= since else None
+
+    def playout(self, now: float) -> Playout | None:
+        """Return how far the loudspeaker is; None when it is silent.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        queued = self._dry_at - now
+        return Playout(now - self._began, queued) if queued > 0 else None
+
+
+class WatchedAudio(Protocol):
+    """What a live view looks at."""
+
+    @property
+    def clock(self) -> PlayoutClock:
+        """How far the loudspeaker is."""
+
+    @property
+    def muted(self) -> bool:
+        """Whether the session gets silence in the place of the user's voice."""
+
+    @muted.setter
+    def muted(self, muted: bool) -> None: ...
+
+    @property
+    def input_level(self) -> Level:
+        """How loud the user is, also while muted."""
+
+    @property
+    def output_level(self) -> Level | None:
+        """How loud the agent is; None where nobody hears it."""
+
+
+@attrs.define(eq=False)
+class ObservedCard(DefaultAudioInterface):
+    """The sound card.
+
+    Attributes:
+        clock: How far the loudspeaker is.
+    """
+
+    clock: PlayoutClock = attrs.field(factory=PlayoutClock, init=False, repr=False)
+
+    def configure(
+        self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener
+    ) -> None:
+        """Keep the format that tells how long a piece sounds."""
+        self.clock.begin(output_format)
+        super().configure(output_format, input_format, listener)
+
+    def play(self, number: int, audio: bytes) -> None:
+        """Reckon how long the agent will be audible."""
+        super().play(number, audio)
+        self.clock.handed(len(audio))
+
+    def interrupt(self) -> None:
+        """Take note of when silence was asked for."""
+        super().interrupt()
+        self.clock.cut()
+
+
+def try_out(card: ObservedCard) -> None:
+    """Open and close a sound card, so that a fault is told before the conversation begins.
+
+    Raises:
+        AudioError: It does not open; the message says what to do.
+    """
+    try:
+        card.start(lambda audio: None)
+    finally:
+        card.stop()
+
+
+@attrs.define(eq=False)
+class ObservedAudio(WavAudioInterface):
+    """WAV files as sound card.
+
+    Attributes:
+        clock: How far the loudspeaker is.
+        muted: Whether the session gets silence in the place of the file; may be set at any time.
+        input_level: Loudness of the microphone's latest piece.
+        output_level: None: nobody hears a file.
+    """
+
+    clock: PlayoutClock = attrs.field(factory=PlayoutClock, init=False, repr=False)
+    muted: bool = attrs.field(default=False, init=False)
+    input_level: Level = attrs.field(default=SILENCE, init=False)
+    output_level: Level | None = attrs.field(default=None, init=False)
+    _voice_format: AudioFormat = attrs.field(default=audio_format("pcm_16000"), init=False, repr=False)
+
+    def configure(
+        self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener
+    ) -> None:
+        """Keep the formats that tell how long and how loud a piece sounds."""
+        self.clock.begin(output_format)
+        self._voice_format = input_format
+        super().configure(output_format, input_format, listener)
+
+    def start(self, input_callback: Callable[[bytes], None]) -> None:
+        """Listen in on the microphone."""
+        voice_format = self._voice_format
+
+        def hear(audio: bytes) -> None:
+            self.input_level = level_of(ulaw_to_pcm(audio) if voice_format.encoding == "ulaw" else audio)
+            input_callback(voice_format.silence_byte * len(audio) if self.muted else audio)
+
+        super().start(hear)
+
+    def play(self, number: int, audio: bytes) -> None:
+        """Reckon how long the agent will be audible."""
+        super().play(number, audio)
+        self.clock.handed(len(audio))
+
+    def interrupt(self) -> None:
+        """Take note of silence: of what is in the files' hands, nothing is heard any more."""
+        super().interrupt()
+        self.clock.cut()
+
+
+@attrs.frozen
+class _FaultsOnly:
+    """Listener of a file whose loudspeaker is not used."""
+
+    listener: PlayoutListener
+
+    def played(self, through: int) -> None:
+        pass
+
+    def failed(self, message: str) -> None:
+        self.listener.failed(message)
+
+
+class SpokenFile(ReportingAudioInterface):
+    """A WAV file in the place of the microphone, the sound card as loudspeaker.
+
+    The card's own microphone is opened, as always, and what it hears is thrown away.
+
+    Attributes:
+        file: The microphone.
+        card: The loudspeaker.
+    """
+
+    def __init__(self, path: str, card: ObservedCard) -> None:
+        """Put both together.
+
+        Args:
+            path: A WAV file; silence follows after its end.
+            card: The sound card; nobody else may use it.
+        """
+        self.file = ObservedAudio(path)
+        self.card = card
+
+    @property
+    def clock(self) -> PlayoutClock:
+        """How far the loudspeaker is."""
+        return self.card.clock
+
+    @property
+    def muted(self) -> bool:
+        """Whether the session gets silence in the place of the file; may be set at any time."""
+        return self.file.muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self.file.muted = muted
+
+    @property
+    def input_level(self) -> Level:
+        """How loud the file is."""
+        return self.file.input_level
+
+    @property
+    def output_level(self) -> Level:
+        """How loud the agent is."""
+        return self.card.output_level
+
+    def configure(
+        self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener
+    ) -> None:
+        """See ReportingAudioInterface.configure."""
+        self.file.configure(output_format, input_format, _FaultsOnly(listener))
+        self.card.configure(output_format, input_format, listener)
+
+    def start(self, input_callback: Callable[[bytes], None]) -> None:
+        """Open both; see AudioInterface.start.
+
+        Raises:
+            AudioError: The card cannot be opened or the file does not fit; nothing is left open.
+        """
+        self.card.start(lambda audio: None)
+        try:
+            self.file.start(input_callback)
+        except BaseException:
+            self.card.stop()
+            raise
+
+    def stop(self) -> None:
+        """Close both; see AudioInterface.stop."""
+        try:
+            self.file.stop()
+        finally:
+            self.card.stop()
+
+    def play(self, number: int, audio: bytes) -> None:
+        """Queue audio on the card; see ReportingAudioInterface.play."""
+        self.card.play(number, audio)
+
+    def interrupt(self) -> None:
+        """Silence the card; see AudioInterface.interrupt."""
+        self.card.interrupt()

@@ -1,0 +1,114 @@
+"""convsm talk: a conversation with an agent of the real service, held by whoever sits at the terminal."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+import attrs
+
+from convsm.audio.interface import AudioInterface
+from convsm.live.audio import ObservedAudio, ObservedCard, SpokenFile, try_out
+from convsm.live.files import check_files, open_voice
+from convsm.live.keys import Keys, keys_of
+from convsm.live.narrator import Narrator, notes_on
+from convsm.live.summary import Summary
+from convsm.live.timeline import Timeline
+from convsm.live.view import KEYS, View
+from convsm.runtime.conversation import Conversation
+from convsm.transport.rest import ElevenLabs
+
+__all__ = ["Talk"]
+
+
+@attrs.frozen
+class Talk:
+    """A live conversation, shown as it happens.
+
+    Attributes:
+        agent_id: Id of the agent.
+        is_signed: Whether to ask for a signed URL with the API key of the environment.
+        base_url: Where the API is; None takes that of the service.
+        input: WAV file with the user's words; None takes the microphone.
+        output: WAV file to write the agent's speech to, without any sound card; needs ``input``.
+        record: File to record the session to.
+        card: The sound card.
+    """
+
+    agent_id: str
+    is_signed: bool = False
+    base_url: str | None = None
+    input: str | None = None
+    output: str | None = None
+    record: str | None = None
+    card: ObservedCard = attrs.field(factory=ObservedCard)
+
+    def run(self, stream: TextIO, keyboard: TextIO | None = None) -> int:
+        """Hold the conversation; returns once either side has ended it.
+
+        Args:
+            stream: Where to show it.
+            keyboard: Where keys are pressed; None takes standard input.
+
+        Returns:
+            0 if the user or the agent ended it, 1 if it failed.
+
+        Raises:
+            AudioError: The sound card does not open, or the input is no WAV file.
+            ConfigurationError: A file cannot be written, or two of them are one.
+            OSError: The stream failed; the conversation was ended.
+            KeyboardInterrupt: The user pressed Ctrl-C; the conversation was ended.
+        """
+        check_files({"--input": self.input}, {"--out": self.output, "--record": self.record})
+        if self.input is not None:
+            open_voice(self.input)[0].close()
+        audio = self._audio()
+        if audio.output_level is not None:
+            try_out(self.card)
+        timeline = Timeline.on(stream)
+        view = View(timeline, Narrator(timeline), audio)
+        with notes_on(timeline), keys_of(keyboard) as keys:
+            return self._hold(view, self._conversation(view.narrator, audio), keys)
+
+    def _audio(self) -> ObservedCard | ObservedAudio | SpokenFile:
+        if self.input is None:
+            return self.card
+        if self.output is None:
+            return SpokenFile(self.input, self.card)
+        return ObservedAudio(self.input, self.output, gaps=True)
+
+    def _conversation(self, narrator: Narrator, audio: AudioInterface) -> Conversation:
+        # The key stays in the environment, from where the client takes it.
+        client = ElevenLabs() if self.base_url is None else ElevenLabs(base_url=self.base_url)
+        return Conversation(
+            client,
+            self.agent_id,
+            requires_auth=self.is_signed,
+            audio_interface=audio,
+            callback_agent_response=narrator.agent_response,
+            callback_agent_response_correction=narrator.correction,
+            callback_user_transcript=narrator.user_transcript,
+            callback_state_change=narrator.state_change,
+            callback_disconnect=narrator.disconnect,
+            record=self.record,
+        )
+
+    def _hold(self, view: View, conversation: Conversation, keys: Keys) -> int:
+        timeline, narrator = view.timeline, view.narrator
+        timeline.text(f"Talking to agent {self.agent_id} {self._how()}.")
+        timeline.text(f"{KEYS if keys.are_there else 'Ctrl-C ends the conversation.'}\n")
+        view.hold(conversation, keys)
+        if conversation.conversation_id is None:
+            return 1 if narrator.ending is None or narrator.ending.reason == "error" else 0
+        files = {"speech heard": self.output, "recording": self.record}
+        written = [(label, path) for label, path in files.items() if path is not None]
+        assert conversation.metrics is not None
+        summary = Summary(conversation.metrics, None, written)
+        timeline.text(f"\n{summary.text(timeline.glyphs)}")
+        return 1 if narrator.ending is None or narrator.ending.reason == "error" else 0
+
+    def _how(self) -> str:
+        if self.input is None:
+            return "through the sound card"
+        if self.output is None:
+            return f"with the words of {self.input}, heard through the sound card"
+        return f"with the words of {self.input}"

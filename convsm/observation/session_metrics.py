@@ -1,0 +1,86 @@
+"""What was measured of a session, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from convsm.observation.series import Series
+
+__all__ = ["SessionMetrics", "ToolMetrics"]
+
+
+@attrs.frozen
+class ToolMetrics:
+    """How one tool did.
+
+    Attributes:
+        seconds: From call to completion, of each call that completed.
+        errors: How many of these failed.
+    """
+
+    seconds: Series = attrs.field(factory=Series)
+    errors: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as data that JSON can say."""
+        return {"seconds": self.seconds.as_dict(), "errors": self.errors}
+
+
+@attrs.frozen(kw_only=True)
+class SessionMetrics:
+    """What was measured of one session, so far or until its end.
+
+    What cannot be known is None or left out rather than guessed.
+
+    Attributes:
+        seconds: From the start to the announcement of the end; None until then.
+        seconds_to_ready: From the start to the server's acceptance; None until then.
+        response_seconds: From each final user transcript to the first audio of the agent's answer
+            handed to the loudspeaker. An answer that began before its transcript came has none.
+        interruption_seconds: From each interruption that cut audible speech to the return of the audio
+            interface's ``interrupt``.
+        gap_seconds: How long the loudspeaker was dry within one turn of the agent's: each time that
+            speech of the same turn came after all before it was heard. Not while a tool runs.
+        tools: For each client tool by name, how its calls did; beyond 256 names, under ``(others)``.
+        ping_milliseconds: Round trips as the server measured them.
+        seconds_in: Time spent in each state that was left, and in the current one as far as asked for.
+        user_turns: Final transcripts and written messages of the user's.
+        agent_turns: How often the agent took the floor; a gap is no new turn.
+        interruptions: How often audible speech was cut by an interruption.
+        diagnostics: Things that should not have come and were ignored.
+        messages_received: Messages from the server.
+        bytes_received: Their size, as their payload came.
+        messages_sent: Messages to the server, those with audio included.
+        bytes_sent: Their size.
+    """
+
+    seconds: float | None = None
+    seconds_to_ready: float | None = None
+    response_seconds: Series = attrs.field(factory=Series)
+    interruption_seconds: Series = attrs.field(factory=Series)
+    gap_seconds: Series = attrs.field(factory=Series)
+    tools: Mapping[str, ToolMetrics] = attrs.field(factory=dict)
+    ping_milliseconds: Series = attrs.field(factory=Series)
+    seconds_in: Mapping[str, float] = attrs.field(factory=dict)
+    user_turns: int = 0
+    agent_turns: int = 0
+    interruptions: int = 0
+    diagnostics: int = 0
+    messages_received: int = 0
+    bytes_received: int = 0
+    messages_sent: int = 0
+    bytes_sent: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as data that JSON can say, field by field."""
+        return {field.name: _plain(getattr(self, field.name)) for field in attrs.fields(SessionMetrics)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Series | ToolMetrics):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value

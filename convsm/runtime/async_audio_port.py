@@ -1,0 +1,207 @@
+"""Between the session's audio effects and a user's AsyncAudioInterface, on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from convsm.audio.async_interface import AsyncAudioInterface, AsyncReportingAudioInterface
+from convsm.audio.formats import audio_format
+from convsm.machine.effects import Play, StartAudio
+from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
+from convsm.runtime.audio_port import HELD_BYTES, REFERENCE_FORMAT, failure_text, warn_of_formats
+from convsm.runtime.reckoning import PlayoutReckoning
+from convsm.runtime.timers import Timers
+
+__all__ = ["AsyncAudioPort"]
+
+logger = logging.getLogger("convsm.audio")
+
+
+class AsyncAudioPort:
+    """Performs audio effects on an interface, and posts what comes back. For the loop's thread.
+
+    One task calls all methods of the interface, in the order of the effects. Speech waits in a queue while
+    the interface opens and while it takes the piece before; an interruption empties that queue and cancels
+    an ``output`` that is still awaited, so that silence waits for nothing.
+    """
+
+    def __init__(
+        self,
+        interface: AsyncAudioInterface | None,
+        post: Callable[[Event], None],
+        timers: Timers,
+        note_silence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare an interface; nothing is opened yet.
+
+        Args:
+            interface: The user's interface; None in a text-only session.
+            post: Takes events.
+            timers: Where playout is reckoned.
+            note_silence: Called each time the interface has been silenced.
+        """
+        self._interface = interface
+        self._post = post
+        self._note_silence = note_silence
+        self._reporting = interface if isinstance(interface, AsyncReportingAudioInterface) else None
+        self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
+        # Bounded by HELD_BYTES.
+        self._speech: deque[Play] = deque()
+        self._speech_bytes = 0
+        self._has_begun = False
+        self._has_to_interrupt = False
+        self._is_handing_over = False
+        self._is_stopping = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # Effects
+
+    def start(self, effect: StartAudio) -> None:
+        """Open the interface in a task."""
+        self._task = asyncio.get_running_loop().create_task(self._run(effect), name="convsm-audio")
+
+    def begin(self) -> None:
+        """Hand over what came while the interface opened."""
+        self._has_begun = True
+        self._wake()
+
+    def play(self, effect: Play) -> None:
+        """Hand a piece of speech over."""
+        self._speech_bytes += len(effect.audio)
+        if self._speech_bytes > HELD_BYTES:
+            self._post(AudioFailed("the audio interface takes no speech, and no more can wait for it"))
+            return
+        self._speech.append(effect)
+        self._wake()
+
+    def flush(self) -> None:
+        """Silence the interface."""
+        self._speech.clear()
+        self._speech_bytes = 0
+        self._reckoning.flush()
+        if not self._has_begun:
+            self._note_silence()
+            return
+        self._has_to_interrupt = True
+        if self._is_handing_over:
+            assert self._task is not None
+            self._task.cancel()
+        self._wake()
+
+    def stop(self) -> None:
+        """Close the interface, once its start has returned."""
+        self._is_stopping = True
+        self._wake()
+
+    async def join(self, timeout: float) -> None:
+        """Wait for the interface's stop to return, for so many seconds at most."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            await asyncio.wait([self._task], timeout=timeout)
+
+    # PlayoutListener, for interfaces that report
+
+    def played(self, through: int) -> None:
+        """Take the interface's report that everything up to this Play was heard."""
+        self._post(Played(through))
+
+    def failed(self, message: str) -> None:
+        """Take the interface's report of a fault."""
+        self._post(AudioFailed(message))
+
+    # Own work
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _run(self, effect: StartAudio) -> None:
+        interface = self._interface
+        assert interface is not None
+        is_started = False
+        try:
+            await self._open(interface, effect)
+            is_started = True
+            self._post(AudioStarted())
+            await self._serve(interface)
+        except asyncio.CancelledError:
+            # The loop is shut down, or the interface's own code was cancelled: the devices are closed.
+            self._post(AudioFailed("the audio interface was cancelled"))
+        except Exception as error:
+            self._fail("start", error)
+            await self._until_stopping()
+        try:
+            if is_started:
+                await interface.stop()
+        except Exception:
+            logger.exception("%s.stop raised; the session ends all the same", type(interface).__name__)
+        finally:
+            self._post(AudioStopped())
+
+    async def _open(self, interface: AsyncAudioInterface, effect: StartAudio) -> None:
+        output_format, input_format = audio_format(effect.output_format), audio_format(effect.input_format)
+        self._reckoning.format = output_format
+        if self._reporting is not None:
+            self._reporting.configure(output_format, input_format, self)
+        else:
+            warn_of_formats(effect, interface)
+        await interface.start(self._take_microphone)
+
+    async def _serve(self, interface: AsyncAudioInterface) -> None:
+        while self._has_to_interrupt or not self._is_stopping:
+            if self._has_to_interrupt:
+                self._has_to_interrupt = False
+                await self._interrupt(interface)
+            elif self._has_begun and self._speech:
+                await self._hand_over(interface, self._speech.popleft())
+            else:
+                await self._wait()
+
+    async def _until_stopping(self) -> None:
+        while not self._is_stopping:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    async def _interrupt(self, interface: AsyncAudioInterface) -> None:
+        try:
+            await interface.interrupt()
+        except Exception as error:
+            self._fail("interrupt", error)
+        else:
+            self._note_silence()
+
+    async def _hand_over(self, interface: AsyncAudioInterface, play: Play) -> None:
+        self._speech_bytes -= len(play.audio)
+        self._is_handing_over = True
+        try:
+            if self._reporting is not None:
+                await self._reporting.play(play.number, play.audio)
+                return
+            await interface.output(play.audio)
+        except asyncio.CancelledError:
+            # Cancelled by flush; Python 3.11 counts, so that a cancellation from elsewhere is told apart.
+            uncancel = getattr(self._task, "uncancel", lambda: 0)
+            if not self._has_to_interrupt or uncancel() > 0:
+                raise
+            return
+        except Exception as error:
+            self._fail("output", error)
+            return
+        finally:
+            self._is_handing_over = False
+        if not self._has_to_interrupt:
+            self._reckoning.hand_over(play)
+
+    def _fail(self, method: str, error: Exception) -> None:
+        logger.debug("%s raised", method, exc_info=error)
+        self._post(AudioFailed(failure_text(self._interface, method, error)))
+
+    async def _take_microphone(self, audio: bytes) -> None:
+        if not self._is_stopping:
+            self._post(UserAudio(bytes(audio)))

@@ -1,0 +1,341 @@
+"""What both conversations are made of: their options, what can be read of them, how they are wired."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import attrs
+
+from convsm.errors import ConnectionFailed, RefusedCommand
+from convsm.machine import SessionOptions
+from convsm.machine.effects import AnnounceEnd, StateChanged
+from convsm.machine.events import Interrupted
+from convsm.observation.entries import TranscriptEntry
+from convsm.observation.metrics import Measured
+from convsm.observation.session_metrics import SessionMetrics
+from convsm.protocols import messages
+from convsm.protocols.elevenlabs_opening import ConversationInitiationData, OnPremInitiationData
+from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, MultimodalMessage
+from convsm.runtime.callbacks import observers
+from convsm.runtime.driver import Driver, Stream, Wiring
+from convsm.runtime.elevenlabs import Client, ElevenLabsOpening
+from convsm.runtime.tools import ClientTools
+from convsm.runtime.wiring import DisconnectionDetails, Observer, Opening, multimodal_message
+from convsm.transport.options import TransportOptions
+
+if TYPE_CHECKING:
+    from convsm.recording import Recorder
+
+__all__ = ["AFTER_END_SECONDS", "ConversationBase"]
+
+# How long wait_for_session_end waits, once the session is idle, for callbacks and audio to finish.
+AFTER_END_SECONDS = 1.0
+
+AnyDriver = TypeVar("AnyDriver", bound=Driver)
+
+
+class ConversationBase(Generic[AnyDriver]):
+    """The options of a conversation, and what can be read of it.
+
+    Attributes:
+        client: As given to the constructor, like all attributes named as its arguments.
+    """
+
+    def __init__(
+        self,
+        client: Client | None,
+        agent_id: str,
+        user_id: str | None = None,
+        *,
+        requires_auth: bool,
+        audio_interface: Any = None,
+        config: ConversationInitiationData | None = None,
+        client_tools: ClientTools | None = None,
+        callback_agent_response: Callable[[str], object] | None = None,
+        callback_agent_response_correction: Callable[[str, str], object] | None = None,
+        callback_agent_chat_response_part: Callable[[str, AgentChatResponsePartType], object] | None = None,
+        callback_user_transcript: Callable[[str], object] | None = None,
+        callback_latency_measurement: Callable[[int], object] | None = None,
+        callback_audio_alignment: Callable[[AudioEventAlignment], object] | None = None,
+        callback_end_session: Callable[[], object] | None = None,
+        callback_disconnect: Callable[[DisconnectionDetails], object] | None = None,
+        callback_state_change: Callable[[StateChanged], object] | None = None,
+        callback_connect: Callable[[str, str, str], object] | None = None,
+        callback_status: Callable[[str], object] | None = None,
+        callback_mode: Callable[[str], object] | None = None,
+        callback_interruption: Callable[[Interrupted], object] | None = None,
+        callback_metrics: Callable[[Measured], object] | None = None,
+        callback_audio: Callable[[bytes, int], object] | None = None,
+        callback_tentative_transcript: Callable[[str], object] | None = None,
+        callback_vad_score: Callable[[float], object] | None = None,
+        callback_error: Callable[[messages.ServerError], object] | None = None,
+        callback_agent_tool_request: Callable[[messages.AgentToolRequest], object] | None = None,
+        callback_agent_tool_response: Callable[[messages.AgentToolResponse], object] | None = None,
+        callback_unhandled_tool: Callable[[str, str, dict[str, Any]], object] | None = None,
+        callback_mcp_approval: Callable[[messages.McpToolCall], bool | Awaitable[bool]] | None = None,
+        callback_mcp_tool_call: Callable[[messages.McpToolCall], object] | None = None,
+        callback_mcp_connection_status: Callable[[messages.McpConnectionStatus], object] | None = None,
+        callback_guardrail: Callable[[messages.GuardrailTriggered], object] | None = None,
+        callback_context_usage: Callable[[messages.ContextUsage], object] | None = None,
+        callback_agent_typing: Callable[[messages.AgentTyping], object] | None = None,
+        callback_reasoning_part: Callable[[str, AgentChatResponsePartType], object] | None = None,
+        callback_response_complete: Callable[[int | None], object] | None = None,
+        callback_metadata: Callable[[messages.ResponseMetadata], object] | None = None,
+        callback_message_received: Callable[[bytes], object] | None = None,
+        callback_message_sent: Callable[[bytes], object] | None = None,
+        on_prem_config: OnPremInitiationData | None = None,
+        environment: str | None = None,
+        audio_required: bool = True,
+        equal_id: Literal["play", "drop"] = "play",
+        allow_insecure: bool = False,
+        record: str | PathLike[str] | None = None,
+        record_audio: bool = False,
+        session_options: SessionOptions | None = None,
+        transport_options: TransportOptions | None = None,
+    ) -> None:
+        """Describe a conversation; nothing is opened, no thread and no task starts.
+
+        Args:
+            client: An ``elevenlabs.ElevenLabs``, a ``convsm.ElevenLabs``, or anything with
+                ``_client_wrapper.get_base_url()`` and, for ``requires_auth``,
+                ``conversational_ai.conversations.get_signed_url(agent_id=…)``. An ``AsyncElevenLabs`` of
+                either makes works with ``AsyncConversation``. None suffices on-prem.
+            agent_id: Id of the agent.
+            user_id: Id of the user; comes before the one in ``config``.
+            requires_auth: Fetch a signed URL with the client's API key.
+            audio_interface: Microphone and loudspeaker; None makes a text-only conversation.
+            config: Options of the conversation.
+            client_tools: Tools that the agent may call; may serve other conversations too.
+            callback_agent_response: Called with the full text of each agent turn.
+            callback_agent_response_correction: Called with the original and the text as far as it was
+                spoken, after an interruption.
+            callback_agent_chat_response_part: Called with each streamed piece of text and its kind.
+            callback_user_transcript: Called with each final transcript of the user.
+            callback_latency_measurement: Called with the round trip in milliseconds that the server measured.
+            callback_audio_alignment: Called with the character timing of each piece of audio that has one.
+            callback_end_session: Called once at the end.
+            callback_disconnect: Called once at the end, with the cause.
+            callback_state_change: Called with each change: ``source``, ``target``, ``event``, ``at``.
+            callback_connect: Called with the conversation's id and the formats of output and input.
+            callback_status: Called with ``connecting``, ``connected``, ``disconnecting``, ``disconnected``.
+            callback_mode: Called with ``speaking`` or ``listening``: whether the agent is audible.
+            callback_interruption: Called with each interruption.
+            callback_metrics: Called with each thing that was measured: the measure's name and its value.
+            callback_audio: Called with each piece of the agent's speech and the number of its turn.
+            callback_tentative_transcript: Called with what the user seems to be saying.
+            callback_vad_score: Called with how sure the server is that the user speaks, from 0 to 1.
+            callback_error: Called with each error that the server reports.
+            callback_agent_tool_request: Called when the agent is about to use a tool, whoever runs it.
+            callback_agent_tool_response: Called when a tool has answered the agent, whoever ran it.
+            callback_unhandled_tool: Called with name, call id and parameters of a call of a tool that is not
+                registered; it waits for send_tool_result. Without this the agent gets an error.
+            callback_mcp_approval: Asked whether an MCP tool may run; runs like a tool. All but True is a no.
+            callback_mcp_tool_call: Called with each change of a call of an MCP tool.
+            callback_mcp_connection_status: Called with the agent's MCP servers when one of them changes.
+            callback_guardrail: Called when a guardrail stopped the agent.
+            callback_context_usage: Called with how full the language model's context is.
+            callback_agent_typing: Called when a human who took over types.
+            callback_reasoning_part: Called with each piece of the agent's reasoning and its kind.
+            callback_response_complete: Called with the number of each turn that was generated to its end.
+            callback_metadata: Called with what a custom language model attached to its response.
+            callback_message_received: Called with each message from the socket, undecoded.
+            callback_message_sent: Called with each message to the socket; the first may hold your secrets.
+            on_prem_config: An on-prem server; wins over ``requires_auth``.
+            environment: Name of the server-side environment.
+            audio_required: End with an error when the audio interface fails; False goes on without audio.
+            equal_id: Whether audio whose id equals the last interruption's is played. ``play`` is what the
+                JavaScript client does: after a message that interrupts, the reply's audio carries that id.
+            allow_insecure: Accept ``ws://`` to another machine, as within a private network.
+            record: Path of a recording to write: every event and effect, without audio and secrets. A
+                restart of this conversation is appended.
+            record_audio: Put the audio into the recording too.
+            session_options: Timers and bounds; text_only and needs_audio are set by the arguments above.
+            transport_options: Limits of the connection.
+        """
+        self.client = client
+        self.agent_id = agent_id
+        self.user_id = user_id
+        self.requires_auth = requires_auth
+        self.audio_interface = audio_interface
+        self.config = config or ConversationInitiationData()
+        self.client_tools = client_tools or ClientTools()
+        self.callback_agent_response = callback_agent_response
+        self.callback_agent_response_correction = callback_agent_response_correction
+        self.callback_agent_chat_response_part = callback_agent_chat_response_part
+        self.callback_user_transcript = callback_user_transcript
+        self.callback_latency_measurement = callback_latency_measurement
+        self.callback_audio_alignment = callback_audio_alignment
+        self.callback_end_session = callback_end_session
+        self.callback_disconnect = callback_disconnect
+        self.callback_state_change = callback_state_change
+        self.callback_connect = callback_connect
+        self.callback_status = callback_status
+        self.callback_mode = callback_mode
+        self.callback_interruption = callback_interruption
+        self.callback_metrics = callback_metrics
+        self.callback_audio = callback_audio
+        self.callback_tentative_transcript = callback_tentative_transcript
+        self.callback_vad_score = callback_vad_score
+        self.callback_error = callback_error
+        self.callback_agent_tool_request = callback_agent_tool_request
+        self.callback_agent_tool_response = callback_agent_tool_response
+        self.callback_unhandled_tool = callback_unhandled_tool
+        self.callback_mcp_approval = callback_mcp_approval
+        self.callback_mcp_tool_call = callback_mcp_tool_call
+        self.callback_mcp_connection_status = callback_mcp_connection_status
+        self.callback_guardrail = callback_guardrail
+        self.callback_context_usage = callback_context_usage
+        self.callback_agent_typing = callback_agent_typing
+        self.callback_reasoning_part = callback_reasoning_part
+        self.callback_response_complete = callback_response_complete
+        self.callback_metadata = callback_metadata
+        self.callback_message_received = callback_message_received
+        self.callback_message_sent = callback_message_sent
+        self.on_prem_config = on_prem_config
+        self.environment = environment
+        self.audio_required = audio_required
+        self.equal_id: Literal["play", "drop"] = equal_id
+        self.allow_insecure = allow_insecure
+        self.record = record
+        self.record_audio = record_audio
+        self.session_options = session_options
+        self.transport_options = transport_options
+        self._driver: AnyDriver | None = None
+        self._starting = threading.Lock()
+        # Those that were asked for while no session was on: they read the next one.
+        self._waiting_streams: tuple[Stream, ...] = ()
+
+    # Reading
+
+    @property
+    def state(self) -> str:
+        """Name of the current state; ``idle`` before the start and after the end."""
+        return "idle" if self._driver is None else self._driver.session.state
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The server's id of the current or last conversation, once it accepted."""
+        return None if self._driver is None else self._driver.session.conversation_id
+
+    @property
+    def transcript(self) -> tuple[TranscriptEntry, ...]:
+        """What was said in the current or last conversation, in order, corrected as far as is known."""
+        return () if self._driver is None else self._driver.transcript.entries
+
+    @property
+    def metrics(self) -> SessionMetrics | None:
+        """What was measured of the current or last conversation; None before the first."""
+        return None if self._driver is None else self._driver.metrics.snapshot()
+
+    # What the shells share
+
+    def _started(self, call: str) -> AnyDriver:
+        if self._driver is None:
+            reason = f"Session not started: {call} in state 'idle' needs start_session() first"
+            raise RefusedCommand(call, "idle", ("Start", "End"), reason)
+        return self._driver
+
+    def _outcome(self, driver: AnyDriver) -> str | None:
+        """Return what wait_for_session_end returns, or raise what it raises."""
+        ending = driver.ending
+        assert ending is not None
+        if not ending.was_ready and ending.reason != "user":
+            raise ConnectionFailed(ending.message, ending.status)
+        return driver.session.conversation_id
+
+    def _readiness(self, driver: AnyDriver) -> str:
+        """Return what wait_until_ready returns, or raise what it raises."""
+        conversation_id = driver.session.conversation_id
+        if conversation_id is None:
+            assert driver.ending is not None
+            raise ConnectionFailed(
+                f"the session ended before it was ready: {driver.ending.message}", driver.ending.status
+            )
+        return conversation_id
+
+    def _multimodal(
+        self, driver: AnyDriver, text: str | None, file_id: str | None, file_ids: list[str] | None
+    ) -> MultimodalMessage:
+        session = driver.session
+        if "Send" not in session.accepts():  # this is told before what is wrong with the arguments
+            raise RefusedCommand("Send", session.state, session.accepts())
+        return multimodal_message(text, file_id, file_ids)
+
+    def _attach(self, stream: Stream) -> None:
+        """Have a stream read the session that is on, or the next one."""
+        driver = self._driver
+        if driver is not None and driver.ending is None:
+            driver.add_stream(stream)
+        else:
+            self._waiting_streams = (*self._waiting_streams, stream)
+
+    # Putting it together
+
+    def _opening(self) -> Opening:
+        return ElevenLabsOpening(
+            client=self.client,
+            agent_id=self.agent_id,
+            user_id=self.user_id,
+            requires_auth=self.requires_auth,
+            config=self.config,
+            on_prem_config=self.on_prem_config,
+            environment=self.environment,
+            has_audio=self.audio_interface is not None,
+            allow_insecure=self.allow_insecure,
+            equal_id=self.equal_id,
+        )
+
+    def _resolver(self, opening: Opening) -> Callable[[], Any]:
+        """Return the shell's way to have the URL."""
+        raise NotImplementedError
+
+    def _wiring(self) -> Wiring:
+        opening = self._opening()
+        options = opening.session_options(self.session_options, self.audio_required)
+        streams, self._waiting_streams = self._waiting_streams, ()
+        transport = self.transport_options or TransportOptions()
+        return Wiring(
+            options=options,
+            codec=opening.codec(),
+            resolve_url=self._resolver(opening),
+            transport=attrs.evolve(transport, headers={**opening.headers, **transport.headers}),
+            audio=None if options.text_only else self.audio_interface,
+            tools=self.client_tools,
+            observers=observers(vars(self)),
+            streams=streams,
+            on_end=self._end_observers(),
+            open_recorder=self._open_recorder if self.record is not None else None,
+            approve=self.callback_mcp_approval,
+        )
+
+    def _open_recorder(self, options: SessionOptions) -> Recorder:
+        from convsm.recording import Recorder
+
+        assert self.record is not None
+        is_restart = self._driver is not None
+        if self._driver is not None:
+            self._driver.finish_recording(AFTER_END_SECONDS)
+        return Recorder(
+            fspath(self.record),
+            options,
+            include_audio=self.record_audio,
+            header={"protocol": self._opening().protocol},
+            append=is_restart,
+        )
+
+    def _end_observers(self) -> tuple[Observer, ...]:
+        disconnected, ended = self.callback_disconnect, self.callback_end_session
+
+        def call_disconnect(end: AnnounceEnd) -> object:
+            return disconnected(DisconnectionDetails.of(end)) if disconnected is not None else None
+
+        def call_end(_: AnnounceEnd) -> object:
+            return ended() if ended is not None else None
+
+        return (
+            *([Observer("callback_disconnect", call_disconnect)] if disconnected is not None else []),
+            *([Observer("callback_end_session", call_end)] if ended is not None else []),
+        )

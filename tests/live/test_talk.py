@@ -1,0 +1,218 @@
+"""convsm talk with a loopback agent, through the virtual sound card and without any."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from convsm.errors import AudioError, ConfigurationError
+from convsm.live.audio import ObservedCard
+from convsm.live.talk import Talk
+from convsm.recording import replay
+from convsm.testing import Close, Expect, HangUp, LoopbackAgent, RefuseHandshake, Say, SendAudio
+from tests.audio.sound_card import PATIENCE, SoundCard, wait_until
+from tests.audio.sounds import samples
+from tests.demo.sounds import write_wav
+from tests.live.streams import FailingStream, Stream
+
+SECOND = 32000
+
+
+@attrs.define
+class Sitting:
+    """A talk that is held by a thread, and the keyboard before it."""
+
+    pressing: int
+    stream: Stream
+    codes: list[int] = attrs.field(factory=list)
+    thread: threading.Thread = attrs.field(init=False)
+
+    def press(self, keys: str) -> None:
+        os.write(self.pressing, keys.encode())
+
+    def wait_for(self, words: str) -> None:
+        wait_until(lambda: words in self.shown, f"{words!r} among {self.shown!r}")
+
+    def finish(self) -> int:
+        self.thread.join(PATIENCE)
+        return self.codes[0]
+
+    @property
+    def shown(self) -> str:
+        return " ".join(self.stream.getvalue().split())
+
+
+@contextmanager
+def sitting(talk: Talk) -> Iterator[Sitting]:
+    pressing, reading = os.openpty()
+    with os.fdopen(reading, encoding="utf-8") as keyboard:
+        made = Sitting(pressing, Stream())
+        made.thread = threading.Thread(
+            target=lambda: made.codes.append(talk.run(made.stream, keyboard)), name="sitting"
+        )
+        made.thread.start()
+        try:
+            yield made
+        finally:
+            if made.thread.is_alive():
+                made.press("q")
+            made.thread.join(PATIENCE)
+            os.close(pressing)
+
+
+def hold(talk: Talk) -> tuple[int, str]:
+    """Hold a talk without a keyboard; return its code and what was shown."""
+    stream = Stream()
+    code = talk.run(stream, io.StringIO())
+    return code, " ".join(stream.getvalue().split())
+
+
+# Through the virtual sound card
+
+
+def test_a_person_talks_mutes_interrupts_and_ends(sound_card: SoundCard):
+    script = [Say("I could go on for ever.", samples(1, 30 * 16000), turn=1)]
+    with (
+        LoopbackAgent(script) as agent,
+        sound_card.monitor() as monitor,
+        sitting(Talk("agent_1", base_url=agent.base_url)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        monitor.wait_for(0)
+        connection.wait_for("user_audio", PATIENCE)
+        person.press("m")
+        person.wait_for("is muted")
+        sound_card.speak(samples(1, 1600))
+        person.press("m")
+        person.wait_for("is heard again")
+        assert not any(connection.user_audio)
+        voice = samples(40001, 8000)
+        sound_card.speak(voice)
+        wait_until(lambda: voice in connection.user_audio, "the user's words")
+        person.press(" ")
+        person.wait_for("Interrupt: the user wants silence now")
+        connection.wait_for("user_activity", PATIENCE)
+        monitor.wait_for_silence()
+        connection.send(SendAudio(samples(1, 16000), 1))
+        connection.send(SendAudio(samples(5, 160), 2))
+        person.wait_for("Played: the turn ends")
+        person.press("q")
+        assert person.finish() == 0
+    assert "Keys: m mutes" in person.shown
+    assert "user ended the conversation" in person.shown
+    assert max(map(len, person.stream.getvalue().split("\n"))) <= 80
+    assert sound_card.streams == []
+
+
+def test_a_file_speaks_and_the_agent_is_heard_on_the_card(sound_card: SoundCard, tmp_path: Path):
+    voice, speech = samples(1, 8000), samples(20001, 8000)
+    script = [Expect("user_audio", seconds=0.5), Say("Yes.", speech), HangUp()]
+    with LoopbackAgent(script) as agent, sound_card.monitor() as monitor:
+        mine = write_wav(tmp_path / "mine.wav", voice)
+        code, shown = hold(Talk("agent_1", base_url=agent.base_url, input=mine))
+        assert monitor.wait_for_silence() == speech
+        assert agent.connections[0].user_audio[: len(voice)] == voice
+    assert code == 0
+    assert "heard through the sound card" in shown
+    assert "Ctrl-C ends the conversation" in shown, "nobody is at the keyboard"
+    assert sound_card.streams == []
+
+
+def test_a_card_that_does_not_open_is_told_before_anything_is_sent(sound_card: SoundCard):
+    with LoopbackAgent() as agent, pytest.raises(AudioError, match="No loudspeaker has a name like"):
+        Talk("agent_1", base_url=agent.base_url, card=ObservedCard(output_device="gramophone")).run(Stream())
+    assert agent.connections == []
+
+
+def test_a_card_that_is_unplugged_ends_the_talk_as_a_failure(sound_card: SoundCard):
+    card = ObservedCard(reopen_seconds=0.0)
+    with (
+        LoopbackAgent() as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, card=card)) as person,
+    ):
+        agent.wait_for_connection(PATIENCE).wait_for("user_audio", PATIENCE)
+        sound_card.kill()
+        assert person.finish() == 1
+    assert "error ended the conversation: audio failed" in person.shown
+
+
+# Without a sound card
+
+
+def test_with_files_no_card_is_needed(tmp_path: Path):
+    voice, speech = samples(1, 8000), samples(20001, 8000)
+    script = [Expect("user_audio", seconds=0.5), Say("Yes.", speech), HangUp()]
+    heard, recording = str(tmp_path / "heard.wav"), str(tmp_path / "session.jsonl")
+    with LoopbackAgent(script) as agent:
+        mine = write_wav(tmp_path / "mine.wav", voice)
+        code, shown = hold(
+            Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, record=recording)
+        )
+        assert agent.connections[0].user_audio[: len(voice)] == voice
+    assert code == 0
+    with wave.open(heard) as reader:
+        assert speech in reader.readframes(reader.getnframes())
+    assert replay(recording).is_equal
+    assert 'agent says "Yes."' in shown
+    assert f"recording{recording}" in shown.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("step", "words"), [(RefuseHandshake(401), "HTTP status 401"), (Close(1008, "no"), "close code 1008")]
+)
+def test_a_talk_that_fails_is_told_and_fails(tmp_path: Path, step, words):
+    with LoopbackAgent([step]) as agent:
+        mine = write_wav(tmp_path / "mine.wav")
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=str(tmp_path / "out.wav"))
+        code, shown = hold(talk)
+    assert code == 1
+    assert words in shown
+    assert ("state seconds share" in shown) == isinstance(step, Close), "what never began has no summary"
+
+
+def test_a_signed_talk_uses_the_key_and_shows_it_nowhere(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ELEVENLABS_API_KEY", "xi-secret")
+    recording = tmp_path / "session.jsonl"
+    with LoopbackAgent([HangUp()], requires_auth=True) as agent:
+        talk = Talk(
+            "agent_1",
+            is_signed=True,
+            base_url=agent.base_url,
+            input=write_wav(tmp_path / "mine.wav"),
+            output=str(tmp_path / "out.wav"),
+            record=str(recording),
+        )
+        code, shown = hold(talk)
+    assert code == 0
+    written = recording.read_text(encoding="utf-8")
+    assert not any("xi-secret" in text for text in (shown, written, repr(talk)))
+    assert not any("token=" in text or "signature=" in text for text in (shown, written))
+
+
+def test_a_stream_without_a_reader_ends_the_talk(tmp_path: Path):
+    with LoopbackAgent([Say("Is anybody there?", seconds=20.0)]) as agent:
+        mine = write_wav(tmp_path / "mine.wav")
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=str(tmp_path / "out.wav"))
+        with pytest.raises(BrokenPipeError):
+            talk.run(FailingStream(), io.StringIO())
+
+
+def test_files_that_cannot_be_used_are_refused_before_anything_begins(tmp_path: Path):
+    mine, stream = write_wav(tmp_path / "mine.wav"), Stream()
+    with pytest.raises(AudioError, match="cannot be opened"):
+        Talk("agent_1", input=str(tmp_path / "missing.wav")).run(stream)
+    with pytest.raises(AudioError, match="convert it with"):
+        Talk("agent_1", input=write_wav(tmp_path / "odd.wav", rate=11025)).run(stream)
+    with pytest.raises(ConfigurationError, match="--input and --out are one file"):
+        Talk("agent_1", input=mine, output=mine).run(stream)
+    with pytest.raises(ConfigurationError, match=r"--record .* cannot be written"):
+        Talk("agent_1", record=str(tmp_path)).run(stream)
+    assert stream.getvalue() == ""
