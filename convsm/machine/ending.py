@@ -6,7 +6,14 @@ import attrs
 
 from convsm.machine import effects
 from convsm.machine.effects import AnnounceEnd
-from convsm.machine.events import AudioFailed, ConnectionFailed, Event, SocketClosed, TimerFired
+from convsm.machine.events import (
+    AudioFailed,
+    ConnectionFailed,
+    Event,
+    SessionFailed,
+    SocketClosed,
+    TimerFired,
+)
 from convsm.machine.guards import APPROVAL_TIMER, Guards
 
 __all__ = ["Ending"]
@@ -25,6 +32,11 @@ class Ending(Guards):
         """Remember that the agent ended the conversation."""
         self.has_hung_up = True
 
+    def note_failure(self, event: SessionFailed) -> None:
+        """Remember why the session cannot go on, unless the agent ended it before."""
+        if self.failure is None and not self.has_hung_up:
+            self.failure = event.message
+
     def _blame(
         self,
         reason: str,
@@ -34,8 +46,10 @@ class Ending(Guards):
         status: int | None = None,
     ) -> None:
         was_ready = self.conversation_id is not None
+        if self.failure is not None:
+            reason, message = "error", f"the server ended the session: {self.failure}"
         # Before the server's acceptance there is no conversation that the agent could hang up.
-        if self.has_hung_up and was_ready:
+        elif self.has_hung_up and was_ready:
             reason = "agent"
         self.ending = AnnounceEnd(reason, message, code, close_reason, was_ready, status)
 
@@ -62,6 +76,10 @@ class Ending(Guards):
     def blame_connection(self, event: ConnectionFailed) -> None:
         """The connection never opened."""
         self._blame("error", event.message, status=event.status)
+
+    def blame_server(self, event: SessionFailed) -> None:
+        """The server refused the session."""
+        self._blame("error", f"the server refused the session: {event.message}")
 
     def blame_silence(self, event: Event) -> None:
         """The server never accepted."""

@@ -7,7 +7,7 @@ import attrs
 from convsm.machine import effects as asked
 from convsm.machine import events as came
 from convsm.machine.events import Event
-from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep
+from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep, cut_by
 
 __all__ = [
     "ApprovalsAreAnsweredOnce",
@@ -56,7 +56,7 @@ class AudioIsHandedOverInOrder(Invariant):
         if plays != self._due(event, source):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
-            (isinstance(event, came.Interrupted) and source in OPEN)
+            (cut_by(step) is not None and source in OPEN)
             or (isinstance(event, came.Interrupt) and source == "agent_speaking")
             or (isinstance(event, came.End) and source in LIVE)
         )
@@ -77,8 +77,8 @@ class AudioIsHandedOverInOrder(Invariant):
         return [asked.Play(self.handed + 1, event.audio, event.turn)]
 
     def _note(self, step: ObservedStep) -> None:
-        if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
-            cut = step.event.fresh_from
+        cut = cut_by(step)
+        if cut is not None:
             self.fresh_from = highest(cut, self.fresh_from)
         elif is_cut_by_the_user(step) and self.turn is not None:
             self.fresh_from = highest(self.turn + 1, self.fresh_from)
@@ -235,8 +235,9 @@ class SpeakingIsAudible(Invariant):
         event = step.event
         if step.before.state in OPEN and step.before.options.text_only:
             self._follow_text(event)
-        if isinstance(event, came.Interrupted) and step.before.state in LIVE:
-            self.fresh_from = highest(event.fresh_from, self.fresh_from)
+        cut = cut_by(step)
+        if cut is not None:
+            self.fresh_from = highest(cut, self.fresh_from)
             self.is_streaming = False
         elif is_cut_by_the_user(step):
             if self.is_streaming and self.turn is not None:
@@ -280,11 +281,13 @@ class InterruptionIsDecided(Invariant):
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
         told = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
-        if sum(isinstance(message, asked.Interruption) for message in told) != is_cut_by_the_user(step):
+        if sum(isinstance(message, asked.Interruption) for message in told) != (
+            is_cut_by_the_user(step) and not step.before.options.asks_replies
+        ):
             self.fail(step, "the server was told without need, or was not")
         if step.after.state != "interrupted" or step.before.state == "interrupted":
             return
-        if not isinstance(step.event, came.Interrupted | came.Interrupt):
+        if cut_by(step) is None and not is_cut_by_the_user(step):
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")

@@ -11,9 +11,9 @@ import attrs
 from convsm.machine import GROUPS, ROWS, Row, Session
 from convsm.machine.effects import Effect
 from convsm.machine.errors import RefusedCommand
-from convsm.machine.events import Event
+from convsm.machine.events import Event, Interrupt, Interrupted, Send
 
-__all__ = ["LIVE", "OPEN", "Invariant", "ObservedStep", "perform", "row_for", "snapshot"]
+__all__ = ["LIVE", "OPEN", "Invariant", "ObservedStep", "cut_by", "perform", "row_for", "snapshot"]
 
 # Where a conversation can go on: with the server's acceptance, and from the start.
 OPEN = frozenset(GROUPS["open"])
@@ -108,6 +108,22 @@ class ObservedStep:
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "row", row_for(self.before, self.event))
+
+
+def cut_by(step: ObservedStep) -> int | None:
+    """Return the lowest turn that may be heard after a step that cuts the agent off; None if it does not.
+
+    Args:
+        step: The step.
+    """
+    event, before = step.event, step.before
+    if isinstance(event, Interrupted) and before.state in LIVE:
+        return event.fresh_from
+    if isinstance(event, Interrupt) and before.options.asks_replies:
+        return before.latest_turn + 1 if before.state == "agent_speaking" else None
+    if isinstance(event, Send) and before.options.asks_replies and before.state in OPEN:
+        return before.latest_turn + 1 if event.kind == "turn" else None
+    return None
 
 
 @attrs.define

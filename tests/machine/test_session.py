@@ -35,6 +35,15 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "spoken_turn": None,
         "handed": 0,
         "heard": 0,
+        "beyond": 0,
+        "unheard": [],
+        "heard_bytes": {},
+        "latest_item": None,
+        "generated_turn": None,
+        "generation": "none",
+        "is_stopping": False,
+        "asked": None,
+        "wanted": None,
         "response_open": False,
         "response_turn": None,
         "calls": {},
@@ -45,6 +54,7 @@ def test_a_new_session_is_idle_and_holds_nothing():
         "timers": {},
         "last_token": 0,
         "has_hung_up": False,
+        "failure": None,
         "ending": None,
     }
 
@@ -53,6 +63,7 @@ def test_the_defaults_are_those_that_users_are_told():
     assert attrs.asdict(SessionOptions()) == {
         "text_only": False,
         "needs_audio": True,
+        "asks_replies": False,
         "ready_seconds": 20.0,
         "settle_seconds": 2.0,
         "hang_up_seconds": 5.0,

@@ -13,6 +13,7 @@ from convsm.machine.emitters import Emitters
 from convsm.machine.ending import Ending
 from convsm.machine.events import COMMANDS, EVENTS, LOCAL_EVENTS, SERVER_EVENTS, SocketOpened
 from convsm.machine.guards import Guards
+from convsm.machine.replies import Replies
 from convsm.machine.session import MACHINE
 
 NAMES = [state.name for state in STATES]
@@ -52,9 +53,8 @@ def test_every_guard_is_named_by_a_row_and_every_row_names_guards():
 
 def test_every_emitter_is_named_by_a_row_or_a_state_and_they_name_emitters():
     named = {name for row in ROWS for name in row.do}
-    assert named | {name for state in STATES for name in state.on_leave} == (
-        methods(Emitters) | methods(Ending)
-    )
+    emitters = methods(Emitters) | methods(Ending) | methods(Replies)
+    assert named | {name for state in STATES for name in state.on_leave} == emitters
 
 
 def test_rows_are_literals():
