@@ -122,6 +122,11 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
             await asyncio.wait([recording])
         await asyncio.shield(closing)
 
+    @property
+    def position(self) -> int:
+        """How many samples of the output format were heard since ``start``, without silence between them."""
+        return self.device.position
+
     async def play(self, number: int, audio: bytes) -> None:
         """Queue audio; returns at once."""
         self.device.play(number, audio)

@@ -68,6 +68,11 @@ class AsyncReportingAudioInterface(AsyncAudioInterface):
 
     _output_number = 0
 
+    @property
+    def position(self) -> int | None:
+        """How many samples of the output format were heard since ``start``; see ReportingAudioInterface."""
+        return None
+
     @abc.abstractmethod
     def configure(
         self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener

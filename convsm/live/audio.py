@@ -258,6 +258,11 @@ class SpokenFile(ReportingAudioInterface):
         return self.card.clock
 
     @property
+    def position(self) -> int:
+        """How many samples were heard since ``start``."""
+        return self.card.position
+
+    @property
     def muted(self) -> bool:
         """Whether the session gets silence in the place of the file; may be set at any time."""
         return self.file.muted

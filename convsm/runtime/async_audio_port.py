@@ -12,6 +12,7 @@ from convsm.audio.formats import audio_format
 from convsm.machine.effects import Play, StartAudio
 from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
 from convsm.runtime.audio_port import HELD_BYTES, REFERENCE_FORMAT, failure_text, warn_of_formats
+from convsm.runtime.hearing import Hearing
 from convsm.runtime.reckoning import PlayoutReckoning
 from convsm.runtime.timers import Timers
 
@@ -51,6 +52,7 @@ class AsyncAudioPort:
         # Bounded by HELD_BYTES.
         self._speech: deque[Play] = deque()
         self._speech_bytes = 0
+        self._hearing = Hearing(self._reporting, self._reckoning)
         self._has_begun = False
         self._has_to_interrupt = False
         self._is_handing_over = False
@@ -97,6 +99,11 @@ class AsyncAudioPort:
         self._speech.clear()
         self._cut_output()
         self._wake()
+
+    @property
+    def heard(self) -> tuple[int, int] | None:
+        """How much of the agent's speech was heard; see Hearing."""
+        return self._hearing.heard
 
     async def join(self, timeout: float) -> None:
         """Wait for the interface's stop to return, for so many seconds at most."""
@@ -195,10 +202,12 @@ class AsyncAudioPort:
         except Exception as error:
             self._fail("interrupt", error)
         else:
+            self._hearing.flush()
             self._note_silence()
 
     async def _hand_over(self, interface: AsyncAudioInterface, play: Play) -> None:
         self._speech_bytes -= len(play.audio)
+        self._hearing.hand_over(play)
         self._is_handing_over = True
         try:
             if self._reporting is not None:

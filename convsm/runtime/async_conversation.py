@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConvsmError
+from convsm.machine.effects import RequestReply
 from convsm.machine.events import DecideApproval
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import answer_by_hand
@@ -171,6 +172,43 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             RuntimeError: There is no session, it is ending, or too much waits to be sent.
         """
         self._started("send_user_message").send(UserMessage(text))
+
+    async def generate_reply(self, instructions: str | None = None) -> None:
+        """Have the agent reply now, where the protocol can (OpenAI Realtime).
+
+        It is asked for once the server is free: a running response and open tool calls come first.
+
+        Args:
+            instructions: What holds for this reply in place of the session's instructions.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol's agents reply by themselves.
+        """
+        self._started("generate_reply").send(RequestReply(instructions))
+
+    async def say(self, text: str) -> None:
+        """Have the agent say something word for word, where the protocol can (OpenAI Realtime).
+
+        The model is told to; nothing makes it.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: As for generate_reply.
+        """
+        await self.generate_reply(f"Say exactly this, word for word, and nothing else: {text}")
+
+    async def send(self, message: object) -> None:
+        """Send any typed message that the protocol knows, such as CommitAudio of OpenAI Realtime.
+
+        Args:
+            message: A value of ``convsm.protocols.messages`` or ``convsm.protocols.turn_messages``.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol has no such message.
+        """
+        self._started("send").send(message)
 
     async def send_contextual_update(self, text: str, context_id: str | None = None) -> None:
         """Tell the agent something without taking a turn.

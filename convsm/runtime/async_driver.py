@@ -51,7 +51,7 @@ class AsyncDriver(Driver):
         self.is_ready = asyncio.Event()
         self.is_over = asyncio.Event()
         self.timers = self._make_timers(loop)
-        self._inbox = AsyncInbox(self._take, self.timers.clock, self._diagnose, loop)
+        self._inbox = AsyncInbox(self._take, self.timers.clock, self._diagnostics.say, loop)
         self._notifier = AsyncNotifier(loop, self._context.copy())
         self._tools = ToolRunner(
             wiring.tools,

@@ -157,7 +157,7 @@ class ElevenLabsOpening:
 
 
 def upload_file(
-    client: Client | None,
+    client: Any,
     conversation_id: str | None,
     file: UploadSource,
     name: str | None = None,
@@ -166,7 +166,7 @@ def upload_file(
     """Upload a file that a multimodal message of a conversation can then name.
 
     Args:
-        client: The conversation's client: convsm's own or the vendor's, blocking or async.
+        client: The conversation's client, an ElevenLabs: convsm's own or the vendor's, blocking or async.
         conversation_id: Id of the conversation; None while the server has not accepted it.
         file: Bytes, a path, or a binary file object, which is read to its end and left open.
         name: Name for the server; None takes the path's or the file object's.
@@ -181,8 +181,8 @@ def upload_file(
         ConnectionFailed: The API did not answer, or refused (convsm's client; the vendor's raises its own).
         OSError: The file cannot be read.
     """
-    if client is None:
-        raise ConfigurationError("A client is needed to upload a file; pass an ElevenLabs.")
+    if not hasattr(client, "conversational_ai"):
+        raise ConfigurationError("Only an ElevenLabs client takes files; pass one.")
     if conversation_id is None:
         raise ConfigurationError("There is no conversation to upload to yet; call wait_until_ready() first.")
     _check_where_the_key_goes(client)

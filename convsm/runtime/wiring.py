@@ -12,7 +12,7 @@ from convsm.machine.effects import AnnounceEnd
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import MultimodalMessage
 
-__all__ = ["DisconnectionDetails", "Observer", "Opening", "multimodal_message"]
+__all__ = ["DisconnectionDetails", "Observer", "Opening", "Service", "multimodal_message"]
 
 
 @attrs.frozen
@@ -89,6 +89,21 @@ class Opening(Protocol):
 
         Raises:
             ConfigurationError: The URL must not be connected to.
+        """
+
+
+class Service(Protocol):
+    """A server of another vendor's, as the first argument of a conversation."""
+
+    def opening(self, has_audio: bool, allow_insecure: bool) -> Opening:
+        """Return how a session is opened.
+
+        Args:
+            has_audio: Whether there is an audio interface.
+            allow_insecure: Whether ``ws://`` to another machine is accepted.
+
+        Raises:
+            ConfigurationError: The options and the audio interface contradict each other.
         """
 
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_uploaded_is_refused_by_all(agent, make_client, tmp_path)
 
 
 def test_without_a_client_that_uploads_nothing_is_uploaded():
-    with pytest.raises(ConfigurationError, match="A client is needed to upload a file"):
+    with pytest.raises(ConfigurationError, match="Only an ElevenLabs client takes files"):
         upload_file(None, "conv_1", b"x")
     poor = SimpleNamespace(
         _client_wrapper=SimpleNamespace(get_base_url=lambda: "https://api.example"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from convsm.machine import SessionOptions, effects
 from convsm.machine.effects import StateChanged
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def receive(client: ClientConnection, last: str) -> list[dict[str, Any]]:
+def receive(client: Connection, last: str) -> list[dict[str, Any]]:
     """Receive until an event of a type."""
     events: list[dict[str, Any]] = []
     while not events or events[-1]["type"] != last:
@@ -46,7 +47,7 @@ def receive(client: ClientConnection, last: str) -> list[dict[str, Any]]:
     return events
 
 
-def say(client: ClientConnection, kind: str, **more: object) -> None:
+def say(client: Connection, kind: str, **more: object) -> None:
     client.send(json.dumps({"type": kind, **more}))
 
 
