@@ -1,12 +1,14 @@
 """Many concurrent sessions in one process, beside the ElevenLabs SDK, in one run.
 
-Run as ``python -m tests.benchmarks.bench_sessions [SESSIONS [SECONDS]]``. AsyncConversation of convsm and of
-the SDK take turns against the same server process, which sends each session 100 ms of speech every 100 ms,
-each at a phase of its own. Each client is one process with one event loop. Printed are: threads that the
-sessions added; memory a session, as the growth of the process behind a first session of its own; messages
-lost or out of order; and how late they were, from right before the server's write to the socket until the
-session's audio interface got them, with the server's own lateness beside it. A client that does not keep
-the bounds with so many sessions is measured with fewer, until it is known how many it carries.
+Run as ``python -m tests.benchmarks.bench_sessions [SESSIONS [SECONDS [CLIENT]]]``. AsyncConversation of
+convsm and of the SDK, or of one of them, take turns against the same server process, which sends each
+session 100 ms of speech every 100 ms, each at a phase of its own. Each client is one process with one event
+loop. Printed are: threads that the sessions added; memory a session, as the growth of the process behind a
+first session of its own; messages lost or out of order; and how late they were, from right before the
+server's write to the socket until the session's audio interface got them, with the server's own lateness
+beside it. A client that does not keep the bounds with so many sessions is measured with fewer, until it is
+known how many it carries. What other processes took meanwhile is printed too: on a busy machine the
+figures are theirs.
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ def main() -> None:
     print(f"{SESSION_BYTES / 1e3:g} kB a session, nothing lost, no thread")
     peer = Peer()
     try:
-        for name in reversed(CLIENTS):
+        for name in sys.argv[3:] or reversed(CLIENTS):
             figures = measure(name, peer, count, seconds)
             print_figures(name, count, figures)
             if not keeps_pace(figures):

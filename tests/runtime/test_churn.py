@@ -268,7 +268,7 @@ class Holdings:
         ours = ("convsm", "asyncio", "_asyncio", "websockets", "websocket", "socket", "threading", "_thread")
         return cls(
             threading.active_count(),
-            len(os.listdir("/dev/fd")),
+            len(os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else 0,
             Counter({kind: count for kind, count in kinds.items() if kind.split(".")[0] in ours}),
             size,
         )
