@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 import threading
 import tracemalloc
 import urllib.parse
@@ -278,6 +279,8 @@ class Holdings:
         now = Holdings.count()
         assert (now.objects - self.objects, self.objects - now.objects) == (Counter(), Counter())
         assert now == self
+        if sys.gettrace() is not None:
+            return  # a tracer keeps what it saw
         left = now.size - self.size
         assert left < SPARE_BYTES + SPARE_BYTES_A_SESSION * sessions, f"{left} bytes are left"
 
