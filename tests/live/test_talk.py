@@ -158,13 +158,16 @@ def test_a_card_that_is_unplugged_ends_the_talk_as_a_failure(sound_card: SoundCa
 
 def test_a_person_talks_to_openai_and_interrupts(sound_card: SoundCard):
     script = [Expect("session.update"), openai_script.Say("On and on.", seconds=30.0, is_whole=False)]
+    card = ObservedCard()
     with (
         OpenAILoopbackAgent(script) as agent,
         sound_card.monitor() as monitor,
-        sitting(Talk(server=server_at(agent))) as person,
+        sitting(Talk(server=server_at(agent), card=card)) as person,
     ):
         connection = agent.wait_for_connection(PATIENCE)
-        monitor.wait_for(0)
+        person.wait_for("AgentAudio: first audio")
+        began = card.position
+        wait_until(lambda: card.position > began + 12_000, "half a second of speech")
         person.press(" ")
         person.wait_for("Interrupt: the user wants silence now")
         connection.wait_for("response.cancel", PATIENCE)
