@@ -257,7 +257,10 @@ class Call:
 
         def is_settled() -> bool:
             with mailbox._owner:
-                return not mailbox._queue
+                is_empty = not mailbox._queue
+            if not is_empty:
+                mailbox._wake()  # who posted meanwhile took us for one who works on it
+            return is_empty
 
         until(is_settled)
 

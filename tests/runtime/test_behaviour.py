@@ -523,6 +523,7 @@ def test_a_second_start_is_refused_and_a_start_after_the_end_is_a_new_session(ag
             speech = protocol.speech(0.1 * (number + 1))
             connection.send(protocol.say(f"Hello {number}!", speech))
             call.audio.log.wait_for(speech)
+            call.log.wait_for(("agent", f"Hello {number}!"))
             call.conversation.end_session()
             call.finish()
         assert call.log.entries.count(("end",)) == 3
