@@ -36,6 +36,9 @@ class HeardLedger:
             number: Its number, greater than all before.
             size: Its bytes.
         """
+        if not self._pieces:
+            # What lies between was forgotten before it was handed over.
+            self._through = number - 1
         self._end += size
         self._latest = number
         self._pieces.append((number, self._end))

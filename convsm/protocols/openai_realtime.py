@@ -215,7 +215,7 @@ class OpenAIRealtimeCodec:
 
     def __init__(self, options: RealtimeOptions | None = None) -> None:
         self._opening = () if options is None else (session_update(options),)
-        self._has_transcripts = options is not None and options.transcription is not None
+        self._has_transcripts = options is None or options.transcription is not None
         self._state = RealtimeState(
             "pcm_24000" if options is None else options.input_format,
             "pcm_24000" if options is None else options.output_format,

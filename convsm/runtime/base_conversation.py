@@ -375,7 +375,8 @@ class ConversationBase(Generic[AnyDriver]):
 
 
 def _is_service(client: object) -> bool:
-    return hasattr(client, "opening")
+    # Of the class, for a stand-in for a client may have an attribute of any name.
+    return hasattr(type(client), "opening")
 
 
 def _refuse_all_of_elevenlabs(**arguments: object) -> None:

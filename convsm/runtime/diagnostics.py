@@ -63,4 +63,6 @@ class Diagnostics:
         is_cause = self._server_error and self._clock() - self._server_error_at <= CAUSE_SECONDS
         if not is_cause or ending.close_code is None or ending.reason != "error":
             return ending
+        if self._server_error in ending.message:
+            return ending  # the machine took it for the cause already
         return attrs.evolve(ending, message=f"{ending.message}; the server said: {self._server_error}")

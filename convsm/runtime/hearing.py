@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from convsm.audio.heard import HeardLedger
@@ -9,6 +10,8 @@ from convsm.machine.effects import Play
 from convsm.runtime.reckoning import PlayoutReckoning
 
 __all__ = ["Hearing"]
+
+logger = logging.getLogger("convsm.audio")
 
 
 class Hearing:
@@ -29,8 +32,13 @@ class Hearing:
     def _position(self) -> int | None:
         if self._reporting is None:
             return self._reckoning.position
-        position: int | None = self._reporting.position
-        return position
+        try:
+            position = self._reporting.position
+            return None if position is None else int(position)
+        except Exception:
+            # An interruption is not lost for it: the server is told whole pieces.
+            logger.exception("%s.position raised", type(self._reporting).__name__)
+            return None
 
     def hand_over(self, play: Play) -> None:
         """Take note of a piece that goes to the interface."""

@@ -17,6 +17,9 @@ from convsm.protocols.openai_urls import BASE_URL, request_headers, session_url
 
 __all__ = ["OpenAIOpening", "OpenAIRealtime"]
 
+# What is asked for where nothing was said and nothing can be played.
+TEXT_ONLY = RealtimeOptions(output_modality="text", transcription=None)
+
 
 @attrs.frozen
 class OpenAIRealtime:
@@ -27,7 +30,7 @@ class OpenAIRealtime:
 
     Args:
         options: The session: instructions, voice, tools, turn detection and more; None leaves all to the
-            server.
+            server, but without an audio interface asks it for text.
         model: The model; None where the server knows it.
         api_key: The key, or a short-lived client secret; None takes the environment's OPENAI_API_KEY, if
             there is one.
@@ -51,8 +54,10 @@ class OpenAIRealtime:
         Raises:
             ConfigurationError: The options and the audio interface contradict each other.
         """
+        if self.options is None and not has_audio:
+            return OpenAIOpening(attrs.evolve(self, options=TEXT_ONLY), False, allow_insecure)
         speaks = self.options is None or self.options.output_modality == "audio"
-        if self.options is not None and speaks and not has_audio:
+        if speaks and not has_audio:
             raise ConfigurationError(
                 "The agent is to speak, but there is no audio interface to play it; pass one, or set "
                 "output_modality='text'."

@@ -29,6 +29,15 @@ def test_what_was_flushed_does_not_count():
     assert ledger.locate(80) == (2, 0)
 
 
+def test_what_was_forgotten_before_it_was_handed_over_is_done_with():
+    ledger = HeardLedger(1)
+    ledger.hand_over(1, 100)
+    ledger.flush(30)
+    ledger.hand_over(4, 50)  # 2 and 3 waited for the interface when the user cut in
+    assert ledger.locate(30) == (3, 0)
+    assert ledger.locate(40) == (3, 10)
+
+
 def test_a_piece_without_samples_is_heard_with_the_one_before():
     ledger = HeardLedger()
     ledger.hand_over(1, 4)

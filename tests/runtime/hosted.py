@@ -91,6 +91,10 @@ class HostedReportingAudio(HostedAudio, AsyncReportingAudioInterface):
     async def play(self, number: int, audio: bytes) -> None:
         await asyncio.to_thread(self.inner.play, number, audio)
 
+    @property
+    def position(self) -> int | None:
+        return self.inner.position  # type: ignore[no-any-return]
+
     output = AsyncReportingAudioInterface.output
 
 
@@ -152,14 +156,14 @@ class HostedConversation:
 
     _inner_class: type[AsyncConversation] = AsyncConversation
 
-    def __init__(self, client: Any, agent_id: str, *arguments: Any, **options: Any) -> None:
+    def __init__(self, client: Any, *arguments: Any, **options: Any) -> None:
         self._interface = options.pop("audio_interface", None)
         if self._interface is not None:
             options["audio_interface"] = hosted_audio(self._interface)
         for name, value in options.items():
             if name.startswith("callback_") and value is not None:
                 options[name] = in_thread(value)
-        self._inner = self._inner_class(client, agent_id, *arguments, **options)
+        self._inner = self._inner_class(client, *arguments, **options)
 
     @property
     def audio_interface(self) -> Any:
