@@ -14,6 +14,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL
 TITLES = (
     "a conversation",
     "on an event loop",
+    "OpenAI Realtime",
     "tools",
     "embedding the session",
     "exporting a diagram",
