@@ -21,13 +21,17 @@ class HeardLedger:
     """
 
     bytes_per_sample: int = 2
-    # Number and end of each piece that was not seen to be heard, in bytes behind the base; bounded by what
-    # the interface holds.
+    # Number and end of each piece that was not seen to be heard, in bytes; its owner looks in time.
     _pieces: deque[tuple[int, int]] = attrs.field(factory=deque, init=False, repr=False)
     _through: int = attrs.field(default=0, init=False)
     _start: int = attrs.field(default=0, init=False)
     _end: int = attrs.field(default=0, init=False)
     _latest: int = attrs.field(default=0, init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces were not seen to be heard."""
+        return len(self._pieces)
 
     def hand_over(self, number: int, size: int) -> None:
         """Note a piece that goes to the loudspeaker.

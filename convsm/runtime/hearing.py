@@ -13,6 +13,9 @@ __all__ = ["Hearing"]
 
 logger = logging.getLogger("convsm.audio")
 
+# Looked through once for so many pieces; a turn has some dozens.
+WAITING_PIECES = 1000
+
 
 class Hearing:
     """Follows what is handed over to an interface. For whoever hands it over, one at a time."""
@@ -45,6 +48,9 @@ class Hearing:
         if self._ledger is None:
             self._ledger = HeardLedger(self._reckoning.format.bytes_per_sample)
         self._ledger.hand_over(play.number, len(play.audio))
+        if self._ledger.waiting > WAITING_PIECES:
+            # Most sessions never ask, and what was heard long ago is not to be kept for them.
+            _ = self.heard
 
     def flush(self) -> None:
         """Take note that the interface has been silenced."""
