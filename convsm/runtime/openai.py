@@ -10,10 +10,10 @@ import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.machine import SessionOptions
-from convsm.protocols.elevenlabs_urls import check_url, redact_url
 from convsm.protocols.openai_options import RealtimeOptions
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
 from convsm.protocols.openai_urls import BASE_URL, request_headers, session_url
+from convsm.protocols.urls import check_url, redact_url
 
 __all__ = ["OpenAIOpening", "OpenAIRealtime"]
 
