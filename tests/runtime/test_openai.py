@@ -186,6 +186,15 @@ def test_text_can_be_chosen(agent):
         call.log.wait_for(("agent", "Hello!"))
 
 
+def test_text_leaves_an_interface_alone_and_says_so(agent, caplog):
+    with spoken(agent, RealtimeOptions(output_modality="text")) as call:
+        connection = call.start()
+        connection.send(StreamText(["Hello!"]))
+        call.log.wait_for(("agent", "Hello!"))
+        assert call.audio.log.entries == []
+        assert caplog.text.count("the audio interface is not used") == 1
+
+
 def test_an_agent_that_is_to_speak_needs_something_to_be_heard_on(agent):
     with (
         conversation(agent, realtime=RealtimeOptions()) as call,
