@@ -6,19 +6,29 @@ audio port and the reckoning of playout are the real ones.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import contextvars
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsm import AudioInterface, ConvsmError, RealtimeOptions, ServerVad, SessionOptions
+from convsm import (
+    AsyncReportingAudioInterface,
+    AudioInterface,
+    ConvsmError,
+    RealtimeOptions,
+    ServerVad,
+    SessionOptions,
+)
 from convsm.machine import Session
-from convsm.machine.effects import Effect, RequestReply, RunTool, StartAudio
+from convsm.machine.effects import Effect, Play, RequestReply, RunTool, StartAudio
 from convsm.machine.events import (
     AudioStarted,
     AudioStopped,
@@ -32,6 +42,9 @@ from convsm.protocols.codec import Codec
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.messages import ContextualUpdate, UserMessage
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
+from convsm.runtime.async_audio_port import AsyncAudioPort
+from convsm.runtime.async_driver import AsyncDriver
+from convsm.runtime.async_inbox import AsyncInbox
 from convsm.runtime.audio_port import AudioPort
 from convsm.runtime.driver import Driver, Wiring
 from convsm.runtime.mailbox import Mailbox
@@ -42,6 +55,7 @@ from convsm.testing.invariants import InvariantChecker
 from convsm.transport.options import TransportOptions
 from tests.protocols.test_openai_playout import USER_SPEAKS, begin, end, speech
 from tests.protocols.test_openai_properties import tool
+from tests.runtime.hosted import settled
 
 RATE = 24000
 
@@ -133,15 +147,16 @@ class Port(AudioPort):
 
 
 @attrs.define
-class Loudspeaker(AudioInterface):
+class Loudspeaker:
     """Plays in virtual time and knows of which item each sample was.
 
     Attributes:
         clock: Virtual seconds.
         rate: Samples a second.
         item: The item whose audio comes now.
-        queue: Item and bytes of what was not heard.
+        queue: Number, item and bytes of what was not heard.
         heard: Bytes heard of each item.
+        through: Number of the last piece that was heard whole.
     """
 
     clock: Callable[[], float]
@@ -149,17 +164,14 @@ class Loudspeaker(AudioInterface):
     item: str = ""
     queue: list[list[Any]] = attrs.field(factory=list)
     heard: dict[str, float] = attrs.field(factory=dict)
+    through: int = 0
     at: float = 0.0
 
-    def start(self, input_callback: object) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def output(self, audio: bytes) -> None:
+    def append(self, number: int, item: str, size: int) -> None:
         self.play()
-        self.queue.append([self.item, len(audio)])
+        self.queue.append([number, item, size])
 
-    def interrupt(self) -> None:
+    def silence(self) -> None:
         self.play()
         self.queue.clear()
 
@@ -168,13 +180,78 @@ class Loudspeaker(AudioInterface):
         left = (self.clock() - self.at) * self.rate * 2
         self.at = self.clock()
         while self.queue and left > 0:
-            item, size = self.queue[0]
+            number, item, size = self.queue[0]
             part = min(left, size)
             self.heard[item] = self.heard.get(item, 0) + part
             left -= part
-            self.queue[0][1] -= part
-            if self.queue[0][1] <= 0:
+            self.queue[0][2] -= part
+            if self.queue[0][2] < 1e-6:
                 self.queue.pop(0)
+                self.through = number
+
+
+class PlainInterface(AudioInterface):
+    """The loudspeaker behind an interface that reports nothing."""
+
+    def __init__(self, loudspeaker: Loudspeaker) -> None:
+        self.loudspeaker = loudspeaker
+
+    def start(self, input_callback: object) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def output(self, audio: bytes) -> None:
+        self.loudspeaker.append(0, self.loudspeaker.item, len(audio))
+
+    def interrupt(self) -> None:
+        self.loudspeaker.silence()
+
+
+class SlowInterface(AsyncReportingAudioInterface):
+    """The loudspeaker behind one that reports, and takes nothing while it is slow."""
+
+    def __init__(self, loudspeaker: Loudspeaker) -> None:
+        self.loudspeaker = loudspeaker
+        self.items: dict[int, str] = {}
+        self.listener: Any = None
+        self.is_taking = asyncio.Event()
+        self.is_taking.set()
+
+    def configure(self, output_format: object, input_format: object, listener: Any) -> None:
+        self.listener = listener
+
+    async def start(self, input_callback: object) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def play(self, number: int, audio: bytes) -> None:
+        await self.is_taking.wait()
+        self.loudspeaker.append(number, self.items[number], len(audio))
+
+    async def interrupt(self) -> None:
+        self.loudspeaker.silence()
+
+    @property
+    def position(self) -> int:
+        self.loudspeaker.play()
+        return math.floor(sum(self.loudspeaker.heard.values()) / 2 + 1e-6)
+
+    def take(self, is_taking: bool) -> None:
+        (self.is_taking.set if is_taking else self.is_taking.clear)()
+
+    def report(self) -> None:
+        self.loudspeaker.play()
+        if self.listener is not None:
+            self.listener.played(self.loudspeaker.through)
+
+
+class NotingPort(AsyncAudioPort):
+    """The port that also tells the interface of which item a piece is."""
+
+    def play(self, effect: Play) -> None:
+        assert isinstance(self._interface, SlowInterface)
+        self._interface.items[effect.number] = self._interface.loudspeaker.item
+        super().play(effect)
 
 
 @attrs.define(slots=False)
@@ -196,24 +273,14 @@ class Checked:
         return getattr(self.session, name)
 
 
-class Desk(ThreadedDriver):
-    """The threads' driver without threads."""
+class Desk(Driver):
+    """A driver whose surroundings are the test's, whatever its shell."""
 
-    def _make_parts(self, wiring: Wiring) -> None:
-        timers: Any = ManualTimers(lambda: self._inbox.drain())
-        self.session: Any = Checked(self.session)
-        self.is_ready, self.is_over = Flag(), Flag()  # type: ignore[assignment]
-        self.timers = timers
-        self._inbox = Mailbox(self._take, timers.clock, timers.wake, self.complaints.append)
-        self._notifier, self._tools = Silence(), Tools()  # type: ignore[assignment]
-        self.transport = Line(self._inbox.post)  # type: ignore[assignment]
-        self.loudspeaker = Loudspeaker(timers.clock, RATE if wiring.options.asks_replies else 16000)
-        self._audio = Port(self.loudspeaker, self._inbox.post, self._inbox.post_aside, timers)
+    loudspeaker: Loudspeaker
 
     def __init__(self, codec: Codec, options: SessionOptions) -> None:
         self.complaints: list[str] = []
-        Driver.__init__(
-            self,
+        super().__init__(
             Wiring(
                 options=options,
                 codec=codec,
@@ -228,54 +295,115 @@ class Desk(ThreadedDriver):
             ),
         )
         self.line: Any = self.transport
-        self.clockwork: Any = self.timers
         self.start()
 
-    def hear(self, frame: dict[str, Any]) -> None:
-        """Take a frame of the server's."""
-        if not self.line.is_open:
-            return
-        self.loudspeaker.item = frame.get("item_id", "")
-        for event in self._decode(json.dumps(frame)):
-            self._inbox.post(event)
+    def _make_common_parts(self, timers: Any) -> None:
+        self.session: Any = Checked(self.session)
+        self.is_ready, self.is_over = Flag(), Flag()
+        self.timers = self.clockwork = timers
+        self._notifier, self._tools = Silence(), Tools()
+        self.transport = Line(lambda event: self._inbox.post(event))
+        self.calls: list[str] = self._tools.running
 
-    def do(self, what: Any) -> None:
+    def take_work(self) -> None:
+        """Take what nobody was there to take."""
+
+    def begin(self, what: Any) -> None:
         """Let a server, a user, time or a tool do something."""
         self.loudspeaker.play()
-        heard, before = dict(self.loudspeaker.heard), len(self.line.sent)
+        self.heard, self.before = dict(self.loudspeaker.heard), len(self.line.sent)
         if isinstance(what, dict):
-            self.hear(what)
+            if self.line.is_open:
+                self.loudspeaker.item = what.get("item_id", "")
+                for event in self._decode(json.dumps(what)):
+                    self._inbox.post(event)
         elif isinstance(what, int):
             self.clockwork.advance(what / 1000)
-        elif what == "interrupt":
-            with contextlib.suppress(ConvsmError):
-                self.interrupt()
         elif what == "answer":
-            for call_id in self._tools.running[:1]:  # type: ignore[attr-defined]
-                self._tools.running.remove(call_id)  # type: ignore[attr-defined]
+            for call_id in self.calls[:1]:
+                self.calls.remove(call_id)
                 self._inbox.post(ToolCompleted(call_id, "done"))
         elif what == "speak":
             self._inbox.post(UserAudio(bytes(320)))
-        elif what == "hang up":
-            self.line.hang_up(1000)
         else:
             with contextlib.suppress(ConvsmError):
-                self.send(what)
-        self._inbox.drain()
+                self.interrupt() if what == "interrupt" else self.send(what)
+        self.take_work()
+
+    def check(self) -> None:
+        """Check what became of it."""
         assert not self.session.wrong, self.session.wrong
         assert self.complaints == []
-        for message in self.line.sent[before:]:
-            check_heard(message, heard)
+        for message in self.line.sent[self.before :]:
+            check_heard(message, self.heard)
+
+    def check_end(self) -> None:
+        """Check that nothing is left."""
+        self.check()
+        assert self.ending is not None
+        assert self.session.state == "idle"
+        assert self.is_ready.is_set()
+        assert self.is_over.is_set()
+
+
+class ThreadlessDesk(Desk, ThreadedDriver):
+    """The threads' driver without threads."""
+
+    def _make_parts(self, wiring: Wiring) -> None:
+        timers = ManualTimers(lambda: self._inbox.drain())
+        self._make_common_parts(timers)
+        self._inbox = Mailbox(self._take, timers.clock, timers.wake, self.complaints.append)
+        self.loudspeaker = Loudspeaker(timers.clock, RATE if wiring.options.asks_replies else 16000)
+        post, aside = self._inbox.post, self._inbox.post_aside
+        self._audio = Port(PlainInterface(self.loudspeaker), post, aside, self.timers)
+
+    def take_work(self) -> None:
+        self._inbox.drain()
+
+    def do(self, *script: Any) -> None:
+        for what in script:
+            self.begin(what)
+            self.check()
 
     def finish(self) -> None:
         """End the session, and let all the time pass that it may wait."""
         self.end()
         self.clockwork.advance(100)
-        assert not self.session.wrong, self.session.wrong
-        assert self.ending is not None
-        assert self.session.state == "idle"
-        assert self.is_ready.is_set()
-        assert self.is_over.is_set()
+        self.check_end()
+
+
+class AsyncDesk(Desk, AsyncDriver):
+    """The loop's driver; its interface reports, and may be slow to take what it is given."""
+
+    def _make_parts(self, wiring: Wiring) -> None:
+        timers = ManualTimers()
+        self._make_common_parts(timers)
+        self._context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        self._inbox = AsyncInbox(self._take, timers.clock, self.complaints.append, loop)
+        self.loudspeaker = Loudspeaker(timers.clock, RATE if wiring.options.asks_replies else 16000)
+        self.interface = SlowInterface(self.loudspeaker)
+        self._audio = NotingPort(self.interface, self._inbox.post, self.timers)
+
+    async def do(self, *script: Any) -> None:
+        for what in script:
+            if what in ("slow", "quick"):
+                self.interface.take(what == "quick")
+                await settled()
+                continue
+            self.begin(what)
+            await settled()
+            self.interface.report()
+            await settled()
+            self.check()
+
+    async def finish(self) -> None:
+        """End the session, and let all the time pass that it may wait."""
+        self.end()
+        await settled()
+        self.clockwork.advance(100)
+        await settled()
+        self.check_end()
 
 
 def check_heard(message: dict[str, Any], heard: dict[str, float]) -> None:
@@ -289,18 +417,25 @@ def check_heard(message: dict[str, Any], heard: dict[str, float]) -> None:
 
 
 sends = st.sampled_from([UserMessage("Hi"), ContextualUpdate("It rains."), RequestReply()])
-others = st.one_of(
-    st.integers(0, 400), sends, st.sampled_from(["interrupt", "answer", "speak", "answer", "answer", "speak"])
-)
+others = st.one_of(st.integers(0, 400), sends, st.sampled_from(["interrupt", "answer", "speak", "answer"]))
+
+
+# What was cut, and what is spoken behind that; the same while the interface takes nothing.
+CUT = (begin(1), speech(1, 9600), speech(1, 9600), 100, USER_SPEAKS, end(1, "cancelled"), begin(2))
+SPEAKING = (*CUT, speech(2, 9600), 50)
+WAITING = ("slow", *CUT, "quick", speech(2, 9600), 50)
 
 
 # OpenAI: a server that generates one response at a time, and in it one item behind the other.
 
 
 @st.composite
-def openai_scripts(draw: st.DrawFn) -> list[Any]:
-    script: list[Any] = []
-    number, item, is_running = 0, 0, False
+def openai_scripts(
+    draw: st.DrawFn, start: Sequence[Any] = SPEAKING, more: st.SearchStrategy[Any] = others
+) -> list[Any]:
+    # Half of the scripts begin with speech, or few would get that far.
+    script = [*start] if draw(st.booleans()) else []
+    number, item, is_running = 2 if script else 0, 0, bool(script)
     for _ in range(draw(st.integers(0, 40))):
         kind = draw(st.sampled_from(["response", "audio", "audio", "audio", "cut", "tool", "other", "other"]))
         if kind == "response":
@@ -319,20 +454,32 @@ def openai_scripts(draw: st.DrawFn) -> list[Any]:
         elif kind == "tool" and number:
             script.append(tool(number, draw(st.sampled_from(["call_1", "call_2", "call_3"])), "{}"))
         else:
-            script.append(draw(others))
+            script.append(draw(st.one_of(others, more)))
     return script
+
+
+READY = [{"type": kind, "session": {"id": "sess_1"}} for kind in ("session.created", "session.updated")]
 
 
 @settings(max_examples=300, deadline=None)
 @given(openai_scripts(), st.booleans())
 def test_with_openai_every_invariant_holds_and_what_was_heard_is_told_to_the_millisecond(script, interrupts):
     options = RealtimeOptions(turn_detection=ServerVad(interrupt_response=interrupts))
-    desk = Desk(OpenAIRealtimeCodec(options), SessionOptions(asks_replies=True))
-    for kind in ("session.created", "session.updated"):
-        desk.do({"type": kind, "session": {"id": "sess_1"}})
-    for what in script:
-        desk.do(what)
+    desk = ThreadlessDesk(OpenAIRealtimeCodec(options), SessionOptions(asks_replies=True))
+    desk.do(*READY, *script)
     desk.finish()
+
+
+@settings(max_examples=150, deadline=None)
+@given(openai_scripts(WAITING, st.sampled_from(["slow", "quick"])), st.booleans())
+def test_so_it_is_on_a_loop_with_an_interface_that_takes_its_time(script, interrupts):
+    async def main() -> None:
+        options = RealtimeOptions(turn_detection=ServerVad(interrupt_response=interrupts))
+        desk = AsyncDesk(OpenAIRealtimeCodec(options), SessionOptions(asks_replies=True))
+        await desk.do(*READY, *script)
+        await desk.finish()
+
+    asyncio.run(main())
 
 
 # ElevenLabs
@@ -379,8 +526,6 @@ METADATA = {
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(elevenlabs_frames, elevenlabs_frames, others), max_size=40), st.booleans())
 def test_with_elevenlabs_every_invariant_holds(script, is_strict):
-    desk = Desk(ElevenLabsCodec(equal_id="drop" if is_strict else "play"), SessionOptions())
-    desk.do(METADATA)
-    for what in script:
-        desk.do(what)
+    desk = ThreadlessDesk(ElevenLabsCodec(equal_id="drop" if is_strict else "play"), SessionOptions())
+    desk.do(METADATA, *script)
     desk.finish()
