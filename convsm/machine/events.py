@@ -337,7 +337,7 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
 )
 
 # Before one of these is handled, a driver that knows how far the loudspeaker is says so by a Played: they
-# may cut the agent off, and the server is then told how much was heard.
-CUTTING: tuple[type[Event], ...] = (Interrupted, Interrupt, Send)
+# may cut the agent off, and the server is told how much was heard, then or with the next interruption.
+CUTTING: tuple[type[Event], ...] = (Interrupted, Interrupt, Send, AudioFailed)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *SERVER_EVENTS, *LOCAL_EVENTS)}

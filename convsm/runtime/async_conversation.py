@@ -29,7 +29,7 @@ __all__ = ["AsyncConversation"]
 
 
 class AsyncConversation(ConversationBase[AsyncDriver]):
-    """A voice or text conversation with an ElevenLabs agent, on an event loop.
+    """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on an event loop.
 
     All methods belong to the thread of one running event loop, and may be called in every state, from any
     task, callback, tool or method of the audio interface there. The conversation can be started again after
@@ -154,7 +154,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
-        active: the agent stays quiet for a while, and believes that it was heard.
+        active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
+        stop, and how much was heard.
 
         Raises:
             RuntimeError: There is no session.

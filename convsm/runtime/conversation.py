@@ -27,7 +27,7 @@ __all__ = ["Conversation"]
 
 
 class Conversation(ConversationBase[ThreadedDriver], Answers):
-    """A voice or text conversation with an ElevenLabs agent, on threads.
+    """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on threads.
 
     All methods may be called from any thread, any callback, any tool and any method of the audio
     interface, in every state; each says what it does where it is of no use. The conversation can be
@@ -139,7 +139,8 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
-        active: the agent stays quiet for a while, and believes that it was heard.
+        active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
+        stop, and how much was heard.
 
         Raises:
             RuntimeError: There is no session.

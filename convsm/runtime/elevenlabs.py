@@ -18,7 +18,8 @@ from convsm.protocols.elevenlabs_opening import (
     initiation_message,
     setup_message,
 )
-from convsm.protocols.elevenlabs_urls import check_url, public_url, signed_url
+from convsm.protocols.elevenlabs_urls import public_url, signed_url
+from convsm.protocols.urls import check_url
 from convsm.transport.multipart import Upload, UploadSource
 
 __all__ = ["Client", "ElevenLabsOpening", "upload_file"]

@@ -40,7 +40,7 @@ class Hearing:
             return None if position is None else int(position)
         except Exception:
             # An interruption is not lost for it: the server is told whole pieces.
-            logger.exception("%s.position raised", type(self._reporting).__name__)
+            logger.exception("%s.position gives no number", type(self._reporting).__name__)
             return None
 
     def hand_over(self, play: Play) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +11,14 @@ import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.machine import SessionOptions
-from convsm.protocols.elevenlabs_urls import check_url, redact_url
 from convsm.protocols.openai_options import RealtimeOptions
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
 from convsm.protocols.openai_urls import BASE_URL, request_headers, session_url
+from convsm.protocols.urls import check_url, redact_url
 
 __all__ = ["OpenAIOpening", "OpenAIRealtime"]
+
+logger = logging.getLogger("convsm.session")
 
 # What is asked for where nothing was said and nothing can be played.
 TEXT_ONLY = RealtimeOptions(output_modality="text", transcription=None)
@@ -62,7 +65,7 @@ class OpenAIRealtime:
                 "The agent is to speak, but there is no audio interface to play it; pass one, or set "
                 "output_modality='text'."
             )
-        return OpenAIOpening(self, has_audio and speaks, allow_insecure)
+        return OpenAIOpening(self, has_audio, allow_insecure)
 
 
 @attrs.frozen
@@ -71,7 +74,7 @@ class OpenAIOpening:
 
     Attributes:
         service: The server and the session's options.
-        has_audio: Whether the session has audio.
+        has_audio: Whether there is an audio interface.
         allow_insecure: Whether ``ws://`` to another machine is accepted.
     """
 
@@ -81,6 +84,12 @@ class OpenAIOpening:
 
     protocol = "openai_realtime"
     asks_asynchronously = False
+
+    @property
+    def is_text_only(self) -> bool:
+        """Whether the conversation has no audio, by its interface or by its options."""
+        options = self.service.options
+        return not self.has_audio or (options is not None and options.output_modality == "text")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -93,13 +102,17 @@ class OpenAIOpening:
         """Complete the session's settings."""
         return attrs.evolve(
             options or SessionOptions(),
-            text_only=not self.has_audio,
+            text_only=self.is_text_only,
             needs_audio=audio_required,
             asks_replies=True,
         )
 
     def codec(self) -> OpenAIRealtimeCodec:
-        """Make the codec of one session."""
+        """Make the codec of one session; warns of an audio interface that nobody uses."""
+        if self.has_audio and self.is_text_only:
+            logger.warning(
+                "output_modality is 'text', so the audio interface is not used; leave it out, or choose audio"
+            )
         return OpenAIRealtimeCodec(self.service.options)
 
     def needs_signature(self) -> bool:

@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import orjson
 import pybase64
 
-from convsm.testing import LoopbackAgent, LoopbackConnection, OpenAILoopbackAgent, openai_script, script
+from convsm.testing import (
+    CallMcp,
+    LoopbackAgent,
+    LoopbackConnection,
+    OpenAILoopbackAgent,
+    openai_script,
+    script,
+)
 from convsm.testing.connection import StepLike
 from convsm.testing.script import Message
 
@@ -50,7 +57,7 @@ class Protocol(ABC):
         """Say that the user cut in; the next turn is this one."""
 
     @abstractmethod
-    def user_said(self, text: str, turn: int = 1) -> StepLike:
+    def user_said(self, text: str, turn: int = 1, tentative: Sequence[str] = ()) -> StepLike:
         """Say what the user said."""
 
     @abstractmethod
@@ -64,6 +71,14 @@ class Protocol(ABC):
     @abstractmethod
     def error(self, message: str) -> StepLike:
         """Report an error that ends nothing."""
+
+    @abstractmethod
+    def ask_approval(self, name: str, call_id: str) -> StepLike:
+        """Ask whether a tool of an MCP server may run."""
+
+    @abstractmethod
+    def approvals(self, connection: LoopbackConnection) -> list[tuple[str, bool]]:
+        """Return call id and decision of the approvals so far."""
 
     @abstractmethod
     def results(self, connection: LoopbackConnection) -> list[tuple[str, str, bool]]:
@@ -91,8 +106,8 @@ class _ElevenLabs(Protocol):
     def interrupt(self, turn: int) -> StepLike:
         return script.Interrupt(turn)
 
-    def user_said(self, text: str, turn: int = 1) -> StepLike:
-        return script.UserSaid(text, turn)
+    def user_said(self, text: str, turn: int = 1, tentative: Sequence[str] = ()) -> StepLike:
+        return script.UserSaid(text, turn, tentative)
 
     def call_tool(self, name: str, call_id: str = "call_1", **parameters: Any) -> StepLike:
         return script.CallTool(name, call_id, parameters)
@@ -102,6 +117,13 @@ class _ElevenLabs(Protocol):
 
     def error(self, message: str) -> StepLike:
         return script.SendError(1002, message)
+
+    def ask_approval(self, name: str, call_id: str) -> StepLike:
+        return CallMcp(name, call_id)
+
+    def approvals(self, connection: LoopbackConnection) -> list[tuple[str, bool]]:
+        told = connection.messages("mcp_tool_approval_result")
+        return [(message["tool_call_id"], message["is_approved"]) for message in told]
 
     def results(self, connection: LoopbackConnection) -> list[tuple[str, str, bool]]:
         return [
@@ -140,8 +162,8 @@ class _OpenAI(Protocol):
     def interrupt(self, turn: int) -> StepLike:
         return openai_script.Interrupt()
 
-    def user_said(self, text: str, turn: int = 1) -> StepLike:
-        return openai_script.UserSaid(text)
+    def user_said(self, text: str, turn: int = 1, tentative: Sequence[str] = ()) -> StepLike:
+        return openai_script.UserSaid(text, tentative)
 
     def call_tool(self, name: str, call_id: str = "call_1", **parameters: Any) -> StepLike:
         return openai_script.CallTool(name, call_id, parameters)
@@ -151,6 +173,14 @@ class _OpenAI(Protocol):
 
     def error(self, message: str) -> StepLike:
         return openai_script.SendError(message=message)
+
+    def ask_approval(self, name: str, call_id: str) -> StepLike:
+        item = {"type": "mcp_approval_request", "id": call_id, "name": name, "server_label": "docs"}
+        return {"type": "conversation.item.done", "item": {**item, "arguments": "{}"}}
+
+    def approvals(self, connection: LoopbackConnection) -> list[tuple[str, bool]]:
+        told = connection.messages(lambda message: _item(message, "mcp_approval_response"))
+        return [(message["item"]["approval_request_id"], message["item"]["approve"]) for message in told]
 
     def results(self, connection: LoopbackConnection) -> list[tuple[str, str, bool]]:
         told = []

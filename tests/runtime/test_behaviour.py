@@ -259,7 +259,39 @@ def test_a_call_of_no_tool_is_answered_by_hand(agent, protocol):
         call.wait_for_state("listening", 2)
 
 
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_servers_tool_is_approved_or_not_by_the_user(agent, protocol, is_approved):
+    asked = Log()
+
+    def approve(request):
+        asked.add((request.name, request.call_id))
+        return is_approved
+
+    with conversation(agent, audio_interface=FakeAudio(), callback_mcp_approval=approve) as call:
+        connection = call.start()
+        for _ in range(2):  # it is asked about once
+            connection.send(protocol.ask_approval("refund", "mcp_1"))
+        connection.send(protocol.ask_approval("refund", "mcp_2"))
+        until(lambda: len(protocol.approvals(connection)) == 2)
+        assert sorted(protocol.approvals(connection)) == [("mcp_1", is_approved), ("mcp_2", is_approved)]
+        assert sorted(asked.entries) == [("refund", "mcp_1"), ("refund", "mcp_2")]
+
+
 # Callbacks
+
+
+def test_what_the_user_seems_to_say_comes_before_what_they_said(agent, protocol):
+    log = Log()
+    with conversation(
+        agent,
+        audio_interface=FakeAudio(),
+        callback_tentative_transcript=lambda text: log.add(("perhaps", text)),
+        callback_user_transcript=lambda text: log.add(("surely", text)),
+    ) as call:
+        connection = call.start()
+        connection.send(protocol.user_said("Well", tentative=["Well"]))
+        log.wait_for(("surely", "Well"))
+        assert log.entries == [("perhaps", "Well"), ("surely", "Well")]
 
 
 def test_callbacks_that_raise_end_nothing(agent, protocol):

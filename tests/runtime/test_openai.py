@@ -186,6 +186,15 @@ def test_text_can_be_chosen(agent):
         call.log.wait_for(("agent", "Hello!"))
 
 
+def test_text_leaves_an_interface_alone_and_says_so(agent, caplog):
+    with spoken(agent, RealtimeOptions(output_modality="text")) as call:
+        connection = call.start()
+        connection.send(StreamText(["Hello!"]))
+        call.log.wait_for(("agent", "Hello!"))
+        assert call.audio.log.entries == []
+        assert caplog.text.count("the audio interface is not used") == 1
+
+
 def test_an_agent_that_is_to_speak_needs_something_to_be_heard_on(agent):
     with (
         conversation(agent, realtime=RealtimeOptions()) as call,
@@ -347,6 +356,30 @@ def test_an_interface_whose_position_raises_loses_no_interruption(agent):
             assert connection.wait_for(TRUNCATE, count=number)["audio_end_ms"] == 200
             call.audio.log.wait_for("interrupt", number)
             settle(call, connection)
+
+
+@pytest.mark.parametrize("interface", [CountingAudio, FakeAudio])
+def test_what_was_heard_before_the_interface_failed_is_told_with_the_next_interruption(agent, interface):
+    def fail(*_):
+        raise OSError("unplugged")
+
+    audio = interface()
+    with spoken(agent, audio=audio, kind=ManualConversation, audio_required=False) as call:
+        connection = call.start()
+        audio.log.wait_for("start")
+        speak(call, connection, 0.5, is_whole=False)
+        audio.samples = 24 * 437
+        call.advance(0.437)
+        audio.play = audio.on_output = fail
+        connection.add_audio("item_1", 4800)
+        connection.send(delta("resp_1", "item_1", bytes(4800)))
+        call.wait_for_state("listening", 2)
+        audio.samples += 2400  # nobody believes it any more
+        call.advance(0.05)
+        connection.send(Interrupt())
+        assert connection.wait_for(TRUNCATE)["audio_end_ms"] == 437
+        settle(call, connection)
+        assert connection.messages(DELETE) == []
 
 
 def test_speech_that_waited_for_the_interface_when_the_user_cut_in_was_not_heard(agent):
