@@ -121,7 +121,7 @@ class Talk:
     def _whom(self) -> str:
         if self.server is None:
             return f"agent {self.agent_id}"
-        return f"the model {self.server.model}"
+        return "the server's model" if self.server.model is None else f"the model {self.server.model}"
 
     def _how(self) -> str:
         if self.input is None:

@@ -8,10 +8,10 @@ import math
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["CLIENTS", "SIZE", "load_average", "print_costs", "run", "spread"]
+__all__ = ["CLIENTS", "SIZE", "load_average", "print_costs", "run", "spread", "take_turns"]
 
 SIZE = 8000
 CLIENTS = ("elevenlabs", "convsm")
@@ -21,22 +21,38 @@ Figures = dict[str, dict[str, list[float]]]
 
 def run(shell: str, rounds: int, count: int, pause: float = 0.0) -> Figures:
     """Let the clients take turns; return all figures, by client and name."""
-    command = [sys.executable, "-m", "tests.benchmarks.peer", str(count), str(SIZE), str(pause)]
-    figures: Figures = {name: {"cpu": [], "wall": [], "end": []} for name in CLIENTS}
+    clients = {name: ["tests.benchmarks.client", name, shell] for name in CLIENTS}
+    return take_turns("tests.benchmarks.peer", clients, rounds, count, pause)
+
+
+def take_turns(
+    peer_module: str, clients: Mapping[str, Sequence[str]], rounds: int, count: int, pause: float = 0.0
+) -> Figures:
+    """Let clients take turns against one server; return all figures, by client and name.
+
+    Args:
+        peer_module: The server; takes the number of messages, their size and the pause between two.
+        clients: By name, the module and its arguments; those of the server's URL and the count follow.
+        rounds: How often each has its turn.
+        count: Messages a turn.
+        pause: Seconds between two messages.
+    """
+    command = [sys.executable, "-m", peer_module, str(count), str(SIZE), str(pause)]
+    figures: Figures = {name: {"cpu": [], "wall": [], "end": []} for name in clients}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
         assert peer.stdin is not None
         assert peer.stdout is not None
         url = peer.stdout.readline().strip()
         for _ in range(rounds):
-            for name in CLIENTS:
-                for key, value in _measure(name, shell, url, count).items():
+            for name, client in clients.items():
+                for key, value in _measure(name, client, url, count).items():
                     figures[name][key].append(value)
         peer.stdin.close()
     return figures
 
 
-def _measure(name: str, shell: str, url: str, count: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.client", name, shell, url, str(count)]
+def _measure(name: str, client: Sequence[str], url: str, count: int) -> dict[str, float]:
+    command = [sys.executable, "-m", *client, url, str(count)]
     figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     if figures.pop("size") < count * SIZE:
         raise SystemExit(f"{name} lost audio")
