@@ -38,6 +38,8 @@ class Capabilities:
         audio_alignment: Speech comes with character timing.
         latency_pings: The server measures the round trip.
         response_corrections: The server tells what was really said of a response that was cut.
+        agent_reports: The server tells what else its agent does: tools that it uses, guardrails, context,
+            reasoning and more.
     """
 
     protocol: str
@@ -60,6 +62,7 @@ class Capabilities:
     audio_alignment: bool = False
     latency_pings: bool = False
     response_corrections: bool = False
+    agent_reports: bool = False
 
 
 @attrs.frozen
@@ -94,6 +97,16 @@ CALLBACKS: dict[str, Requirement] = {
         "callback_agent_response_correction": "response_corrections",
         "callback_latency_measurement": "latency_pings",
         "callback_audio_alignment": "audio_alignment",
+        "callback_tentative_transcript": "interim_transcripts",
+        "callback_vad_score": "agent_reports",
+        "callback_agent_tool_request": "agent_reports",
+        "callback_agent_tool_response": "agent_reports",
+        "callback_mcp_connection_status": "agent_reports",
+        "callback_guardrail": "agent_reports",
+        "callback_context_usage": "agent_reports",
+        "callback_agent_typing": "agent_reports",
+        "callback_reasoning_part": "agent_reports",
+        "callback_metadata": "agent_reports",
     }.items()
 }
 

@@ -61,6 +61,7 @@ CAPABILITIES = Capabilities(
     audio_alignment=True,
     latency_pings=True,
     response_corrections=True,
+    agent_reports=True,
 )
 
 # What a tool result may call its failure; the server closes on any other.

@@ -39,6 +39,7 @@ from convsm.protocols.openai_reports import (
 from convsm.protocols.openai_state import RealtimeState, keep, output_items
 from convsm.protocols.reading import decode_frame
 from convsm.protocols.realtime_reports import ItemChanged, SessionSettings
+from convsm.protocols.reports import ResponseComplete
 from convsm.protocols.wire import Json, Wrong, mapping, maybe_text, needed, offered, text
 
 __all__ = ["DECODERS", "OpenAIRealtimeCodec"]
@@ -102,6 +103,8 @@ def _response_done(state: RealtimeState, message: Json) -> tuple[Event, ...]:
         told.append(TextPart("stop", "", turn))
     if state.running.pop(response_id, False):
         told.append(ResponseEnded(turn, status, reason))
+        if status == "completed":
+            told.append(Informed(ResponseComplete(turn)))
     if status == "failed":
         told.append(Informed(server_error("response.done", offered(details, "error"))))
     return (*told, *costs)

@@ -48,6 +48,10 @@ class Protocol(ABC):
     def say(self, text: str, audio: bytes, turn: int = 1) -> StepLike:
         """Speak in one piece."""
 
+    def complete(self, turn: int) -> Sequence[StepLike]:
+        """Say that a turn is generated, if ``say`` does not."""
+        return ()
+
     @abstractmethod
     def late_audio(self, audio: bytes, turn: int) -> StepLike:
         """Go on with a turn that was cut."""
@@ -99,6 +103,10 @@ class _ElevenLabs(Protocol):
 
     def say(self, text: str, audio: bytes, turn: int = 1) -> StepLike:
         return script.Say(text, audio, turn, chunk_seconds=60)
+
+    def complete(self, turn: int) -> Sequence[StepLike]:
+        event = {"event_id": turn}
+        return [{"type": "agent_response_complete", "agent_response_complete_event": event}]
 
     def late_audio(self, audio: bytes, turn: int) -> StepLike:
         return script.SendAudio(audio, turn)

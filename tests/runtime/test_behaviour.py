@@ -87,6 +87,18 @@ def test_a_turn_is_told_handed_over_and_heard(agent, protocol):
     assert call.audio.formats == formats
 
 
+def test_a_turn_that_is_generated_to_its_end_is_told(agent, protocol):
+    complete = Log()
+    with conversation(agent, audio_interface=FakeAudio(), callback_response_complete=complete.add) as call:
+        connection = call.start()
+        for turn in (1, 2):
+            connection.send(protocol.say("Hello!", protocol.speech(0.1), turn))
+            for step in protocol.complete(turn):
+                connection.send(step)
+        complete.wait_for(2)
+        assert complete.entries == [1, 2]
+
+
 def test_the_microphone_is_heard_by_the_server(agent, protocol):
     with conversation(agent, audio_interface=FakeAudio()) as call:
         connection = call.start()

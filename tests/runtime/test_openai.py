@@ -22,6 +22,7 @@ from convsm import (
     RealtimeOptions,
     ServerVad,
 )
+from convsm.protocols.capabilities import CALLBACKS
 from convsm.protocols.realtime_reports import SessionSettings
 from convsm.protocols.turn_messages import ClearAudio, CommitAudio, RetrieveItem
 from convsm.testing import (
@@ -735,11 +736,7 @@ def test_a_stand_in_for_an_elevenlabs_client_is_no_description_of_a_server():
 
 
 def test_callbacks_that_are_never_called_are_warned_of(agent, caplog):
-    names = [
-        "callback_agent_response_correction",
-        "callback_latency_measurement",
-        "callback_audio_alignment",
-    ]
+    names = [name for name in CALLBACKS if name != "callback_user_transcript"]
     with spoken(agent, RealtimeOptions(transcription=None)) as call:
         for name in names:
             setattr(call.conversation, name, lambda *_: None)
