@@ -17,7 +17,7 @@ from convsm.live.narrator import Narrator, notes_on
 from convsm.live.summary import Summary
 from convsm.live.timeline import Timeline
 from convsm.live.view import KEYS, View
-from convsm.protocols.elevenlabs_urls import is_loopback
+from convsm.protocols.urls import is_loopback
 from convsm.runtime.conversation import Conversation
 from convsm.runtime.openai import OpenAIRealtime
 from convsm.transport.rest import ElevenLabs

@@ -278,6 +278,8 @@ class Holdings:
         now = Holdings.count()
         assert (now.objects - self.objects, self.objects - now.objects) == (Counter(), Counter())
         assert now == self
+        if threading.gettrace() is not None:
+            return  # the tracer of new threads keeps what it saw
         left = now.size - self.size
         assert left < SPARE_BYTES + SPARE_BYTES_A_SESSION * sessions, f"{left} bytes are left"
 
