@@ -44,9 +44,17 @@ if TYPE_CHECKING:
         TurnOverride,
     )
     from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, McpToolCall
+    from convsm.protocols.openai_options import (
+        FunctionTool,
+        RealtimeOptions,
+        SemanticVad,
+        ServerVad,
+        Transcription,
+    )
     from convsm.recording import Recorder, replay
     from convsm.runtime.async_conversation import AsyncConversation
     from convsm.runtime.conversation import Conversation
+    from convsm.runtime.openai import OpenAIRealtime
     from convsm.runtime.tools import ClientTools
     from convsm.runtime.wiring import DisconnectionDetails
     from convsm.transport.options import TransportOptions
@@ -75,15 +83,20 @@ __all__ = [
     "DefaultAudioInterface",
     "DisconnectionDetails",
     "ElevenLabs",
+    "FunctionTool",
     "KnowledgeBaseDocument",
     "McpToolCall",
     "OnPremInitiationData",
+    "OpenAIRealtime",
     "PostCallWebhookConfig",
     "PromptOverride",
     "ProtocolError",
+    "RealtimeOptions",
     "Recorder",
     "RefusedCommand",
     "ReportingAudioInterface",
+    "SemanticVad",
+    "ServerVad",
     "Session",
     "SessionOptions",
     "SignedUrl",
@@ -93,6 +106,7 @@ __all__ = [
     "TableError",
     "ToolError",
     "ToolMocking",
+    "Transcription",
     "TransportOptions",
     "TtsOverride",
     "TurnOverride",
@@ -140,8 +154,16 @@ _HOMES = {
         "TurnOverride",
     ),
     "convsm.protocols.messages": ("AgentChatResponsePartType", "AudioEventAlignment", "McpToolCall"),
+    "convsm.protocols.openai_options": (
+        "FunctionTool",
+        "RealtimeOptions",
+        "SemanticVad",
+        "ServerVad",
+        "Transcription",
+    ),
     "convsm.recording": ("Recorder", "replay"),
     "convsm.runtime.async_conversation": ("AsyncConversation",),
+    "convsm.runtime.openai": ("OpenAIRealtime",),
     "convsm.runtime.conversation": ("Conversation",),
     "convsm.runtime.tools": ("ClientTools",),
     "convsm.runtime.wiring": ("DisconnectionDetails",),

@@ -8,8 +8,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from convsm.version import VERSION
+
+if TYPE_CHECKING:
+    from convsm.runtime.openai import OpenAIRealtime
 
 __all__ = ["main"]
 
@@ -96,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="talk to the agent yourself, through the sound card",
     )
+    demo.add_argument(
+        "--openai", action="store_true", help="in the OpenAI Realtime protocol instead of that of ElevenLabs"
+    )
     demo.add_argument("--fast", action="store_true", help="four times as fast, with chirping voices")
 
     _add_talk(commands)
@@ -154,17 +161,34 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "talk",
         _talk,
-        "talk to an agent of the service, through the sound card",
-        "Talk to an agent of ElevenLabs through the sound card, and watch the states. Keys: m mutes and "
-        "unmutes you, space interrupts the agent, q or Ctrl-C ends the conversation. Use a headset, or "
-        "--echo-cancellation: else the agent hears itself. The API key, which a public agent does not need, "
-        "is taken from the environment: ELEVENLABS_API_KEY.",
+        "talk to an agent of a service, through the sound card",
+        "Talk to an agent of ElevenLabs, or to an OpenAI Realtime server, through the sound card, and watch "
+        "the states. Keys: m mutes and unmutes you, space interrupts the agent, q or Ctrl-C ends the "
+        "conversation. Use a headset, or --echo-cancellation: else the agent hears itself. The API key is "
+        "taken from the environment: ELEVENLABS_API_KEY, which a public agent does not need, or "
+        "OPENAI_API_KEY, which a server on this machine does not need.",
     )
-    talk.add_argument("--agent-id", metavar="ID", required=True, help="id of the agent")
+    whom = talk.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--agent-id", metavar="ID", help="id of an agent at ElevenLabs")
+    whom.add_argument(
+        "--openai", action="store_true", help="an OpenAI Realtime server, which waits for you to begin"
+    )
     talk.add_argument(
-        "--signed", action="store_true", help="ask for a signed URL with the API key; private agents need it"
+        "--signed",
+        action="store_true",
+        help="with --agent-id: ask for a signed URL with the API key; private agents need it",
     )
-    talk.add_argument("--base-url", metavar="URL", help="where the API is, if not at the service's own")
+    talk.add_argument("--model", metavar="NAME", help="with --openai: the model")
+    talk.add_argument(
+        "--instructions", metavar="TEXT", help="with --openai: what the agent is told to be and do"
+    )
+    talk.add_argument("--voice", metavar="NAME", help="with --openai: the voice")
+    talk.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="where the API is, if not at the service's own; many servers speak OpenAI Realtime",
+    )
+    talk.set_defaults(refuse=talk.error)
     talk.add_argument(
         "--input",
         metavar="FILE",
@@ -210,17 +234,20 @@ def _command(
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from convsm.demo import Demo
+    from convsm.demo import ELEVENLABS, OPENAI, Demo
 
     card = None
     if arguments.audio:
         from convsm.live.audio import ObservedCard
 
         card = ObservedCard()
-    return Demo(arguments.input, arguments.out, arguments.record, arguments.fast, card).run(sys.stdout)
+    dialect = OPENAI if arguments.openai else ELEVENLABS
+    demo = Demo(arguments.input, arguments.out, arguments.record, arguments.fast, card, dialect)
+    return demo.run(sys.stdout)
 
 
 def _talk(arguments: argparse.Namespace) -> int:
+    _check_service(arguments)
     from convsm.errors import ConfigurationError
     from convsm.live.audio import ObservedCard
     from convsm.live.talk import Talk
@@ -238,12 +265,33 @@ def _talk(arguments: argparse.Namespace) -> int:
     return Talk(
         agent_id=arguments.agent_id,
         is_signed=arguments.signed,
-        base_url=arguments.base_url,
+        base_url=None if arguments.openai else arguments.base_url,
+        server=_server(arguments) if arguments.openai else None,
         input=arguments.input,
         output=arguments.out,
         record=arguments.record,
         card=card,
     ).run(sys.stdout)
+
+
+def _check_service(arguments: argparse.Namespace) -> None:
+    others = ("signed",) if arguments.openai else ("model", "instructions", "voice")
+    chosen, wanted = ("--openai", "--agent-id") if arguments.openai else ("--agent-id", "--openai")
+    for option in others:
+        if getattr(arguments, option) not in (None, False):
+            arguments.refuse(f"argument --{option}: not allowed with {chosen}; it goes with {wanted}")
+
+
+def _server(arguments: argparse.Namespace) -> OpenAIRealtime:
+    from convsm.protocols.openai_options import RealtimeOptions
+    from convsm.runtime.openai import OpenAIRealtime
+
+    # What is not given has its default there.
+    places = {"model": arguments.model, "base_url": arguments.base_url}
+    return OpenAIRealtime(
+        RealtimeOptions(arguments.instructions, voice=arguments.voice),
+        **{name: value for name, value in places.items() if value is not None},
+    )
 
 
 def _device(text: str | None) -> int | str | None:

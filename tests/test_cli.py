@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 import convsm
-from convsm import AudioError, diagram
+from convsm import AudioError, OpenAIRealtime, RealtimeOptions, diagram
 from convsm.audio.portaudio import AudioDevice
 from convsm.cli import main
 from convsm.live.devices import as_json, as_table
@@ -151,6 +151,19 @@ def test_the_demo_refuses_input_that_is_no_sound(tmp_path, run):
     assert_refused(run("demo", "--out", tmp_path), "--out .* cannot be written")
 
 
+def test_the_demo_of_openai_sees_its_whole_script_and_replays_clean(tmp_path, run):
+    recording = tmp_path / "session.jsonl"
+    code, output, errors = run("demo", "--openai", "--fast", "--record", recording)
+    assert (code, errors) == (0, ""), output
+    timeline = re.findall(r"^ +\d+\.\d\d  (\w+) ", output, re.MULTILINE)
+    assert set(timeline) == {state.name for state in STATES}
+    shown = " ".join(output.split())
+    assert re.search(r"tells the agent that \d\.\d\d s of its answer were heard", shown)
+    assert "The whole script was seen" in shown
+    assert max(map(len, output.split("\n"))) <= COLUMNS
+    assert run("replay", recording)[0] == 0
+
+
 def test_ctrl_c_in_the_demo_ends_it_with_130(monkeypatch, run):
     def press(*arguments):
         raise KeyboardInterrupt
@@ -175,9 +188,18 @@ def no_sound(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["devices"], ["devices", "--json"], ["talk", "--agent-id", "x"], ["demo", "--audio"]]
+    "arguments",
+    [
+        ["devices"],
+        ["devices", "--json"],
+        ["talk", "--agent-id", "x"],
+        ["talk", "--openai"],
+        ["demo", "--audio"],
+        ["demo", "--audio", "--openai"],
+    ],
 )
-def test_without_portaudio_what_needs_it_is_refused(no_sound, run, arguments):
+def test_without_portaudio_what_needs_it_is_refused(no_sound, run, arguments, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     assert_refused(run(*arguments), "PortAudio is missing .*install it")
 
 
@@ -218,6 +240,49 @@ def test_talk_refuses_what_makes_no_sense(monkeypatch, run):
     assert_refused(run("talk", "--agent-id", "x", "--out", "o.wav"), "--out .* needs --input FILE")
     for volume in ("2", "nan"):
         assert_refused(run("talk", "--agent-id", "x", "--volume", volume), "volume is .* choose from 0")
+
+
+def test_talk_to_openai_takes_what_its_options_say(monkeypatch, run):
+    seen = []
+
+    def run_talk(talk, stream):
+        seen.append(talk)
+        return 0
+
+    monkeypatch.setattr("convsm.live.talk.Talk.run", run_talk)
+    assert run("talk", "--openai") == (0, "", "")
+    options = ["--model", "m", "--instructions", "Be kind.", "--voice", "cedar", "--base-url", "http://h/v1"]
+    assert run("talk", "--openai", *options, "--record", "r.jsonl") == (0, "", "")
+    first, second = seen
+    assert (first.agent_id, first.base_url) == (None, None)
+    assert first.server == OpenAIRealtime(RealtimeOptions())
+    assert second.server == OpenAIRealtime(
+        RealtimeOptions("Be kind.", voice="cedar"), model="m", base_url="http://h/v1"
+    )
+    assert second.record == "r.jsonl"
+
+
+def test_talk_to_openai_without_a_key_is_refused(monkeypatch, run, no_sound):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert_refused(run("talk", "--openai"), "no API key .*set OPENAI_API_KEY")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "one of the arguments --agent-id --openai is required"),
+        (["--agent-id", "x", "--openai"], "argument --openai: not allowed with argument --agent-id"),
+        (["--openai", "--signed"], "argument --signed: not allowed with --openai"),
+        (["--agent-id", "x", "--model", "m"], "argument --model: not allowed with --agent-id"),
+        (["--agent-id", "x", "--instructions", ""], "argument --instructions: not allowed"),
+        (["--agent-id", "x", "--voice", "v"], "argument --voice: not allowed"),
+    ],
+)
+def test_options_of_one_service_are_wrong_usage_with_the_other(arguments, problem, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["talk", *arguments])
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
 
 
 def test_talk_with_files_is_held_and_told(run, tmp_path):

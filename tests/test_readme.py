@@ -11,7 +11,15 @@ import pytest
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-TITLES = ("a conversation", "embedding the session", "exporting a diagram", "a property test")
+TITLES = (
+    "a conversation",
+    "on an event loop",
+    "OpenAI Realtime",
+    "tools",
+    "embedding the session",
+    "exporting a diagram",
+    "a property test",
+)
 
 
 def test_the_readme_has_an_example_for_each_use():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -34,7 +35,7 @@ class _OnLoop:
         self._call(self.listener.failed, message)
 
     def _call(self, tell: Callable[[Any], None], what: object) -> None:
-        if not self.loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed, and with it the session
             self.loop.call_soon_threadsafe(tell, what)
 
 
@@ -85,7 +86,7 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
 
         def take(audio: bytes) -> None:
             self._pieces.append(audio)
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(wake)
 
         self._pieces.clear()
@@ -94,14 +95,13 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # PortAudio cannot be interrupted; what it opens after all is closed again.
-            opening.add_done_callback(self._close_unwanted)
+            # PortAudio cannot be interrupted; what it opens after all is closed again. A loop that ends
+            # meanwhile would leave it open, so that is waited for.
+            await _undisturbed(opening)
+            if not opening.cancelled() and opening.exception() is None:
+                await _undisturbed(loop.run_in_executor(None, self.device.stop))
             raise
         self._recording = loop.create_task(self._record(input_callback), name="convsm-microphone")
-
-    def _close_unwanted(self, opening: asyncio.Future[None]) -> None:
-        if not opening.cancelled() and opening.exception() is None:
-            opening.get_loop().run_in_executor(None, self.device.stop)
 
     async def _record(self, input_callback: Callable[[bytes], Awaitable[None]]) -> None:
         while True:
@@ -115,9 +115,17 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
         recording, self._recording = self._recording, None
         if recording is not None:
             recording.cancel()
+        # On its way before anything is waited for, where it could be cancelled: a device that stays open
+        # belongs to nobody.
+        closing = asyncio.get_running_loop().run_in_executor(None, self.device.stop)
+        if recording is not None:
             await asyncio.wait([recording])
-        # Not to be left half done: a device that stays open belongs to nobody.
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self.device.stop))
+        await asyncio.shield(closing)
+
+    @property
+    def position(self) -> int:
+        """How many samples of the output format were heard since ``start``, without silence between them."""
+        return self.device.position
 
     async def play(self, number: int, audio: bytes) -> None:
         """Queue audio; returns at once."""
@@ -133,3 +141,10 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
         # In turns, so that nobody who gives up leaves a thread behind.
         while not await loop.run_in_executor(None, self.device.drain, 0.1):
             pass
+
+
+async def _undisturbed(future: asyncio.Future[None]) -> None:
+    """Wait through all cancellations; the caller passes on the first."""
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([future])

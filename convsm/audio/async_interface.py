@@ -17,7 +17,8 @@ class AsyncAudioInterface(abc.ABC):
     Audio is PCM16 (s16le), mono, at 16 kHz in both directions. All is called on the session's event loop,
     one at a time and in the order of its events: ``start`` once and, if that was called, ``stop`` once;
     between them ``output`` and ``interrupt``. An ``output`` that still waits when the agent is interrupted
-    is cancelled, and ``interrupt`` follows. An interface may serve one session after another.
+    or the audio stops is cancelled, and ``interrupt`` or ``stop`` follows. An interface may serve one
+    session after another.
 
     An exception out of any method means that the audio has failed. Calling the conversation's methods
     from inside any of these methods is allowed.
@@ -66,6 +67,11 @@ class AsyncReportingAudioInterface(AsyncAudioInterface):
     """
 
     _output_number = 0
+
+    @property
+    def position(self) -> int | None:
+        """How many samples of the output format were heard since ``start``; see ReportingAudioInterface."""
+        return None
 
     @abc.abstractmethod
     def configure(

@@ -19,14 +19,14 @@ class AudioFormat:
 
     Attributes:
         name: Name in the protocol, such as ``pcm_16000``.
-        encoding: ``pcm`` for signed 16-bit little-endian, ``ulaw`` for G.711 µ-law.
+        encoding: ``pcm`` for signed 16-bit little-endian, ``ulaw`` and ``alaw`` for G.711.
         rate: Samples a second.
-        bytes_per_sample: 2 for pcm, 1 for µ-law.
+        bytes_per_sample: 2 for pcm, 1 for G.711.
         silence_byte: The one byte of which silence consists.
     """
 
     name: str
-    encoding: Literal["pcm", "ulaw"]
+    encoding: Literal["pcm", "ulaw", "alaw"]
     rate: int
     bytes_per_sample: int
     silence_byte: bytes
@@ -59,6 +59,8 @@ AUDIO_FORMATS: dict[str, AudioFormat] = {
         _pcm(48000),
         # µ-law is stored inverted, so that zero is all ones; 0x00 would be the loudest negative sample.
         AudioFormat("ulaw_8000", "ulaw", 8000, 1, b"\xff"),
+        # A-law has no zero; this is the smallest positive sample.
+        AudioFormat("alaw_8000", "alaw", 8000, 1, b"\xd5"),
     )
 }
 

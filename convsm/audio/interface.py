@@ -108,6 +108,15 @@ class ReportingAudioInterface(AudioInterface):
         """
         return False
 
+    @property
+    def position(self) -> int | None:
+        """How many samples of the output format were heard since ``start``, of no matter which piece.
+
+        Pauses do not count, nor does what was interrupted. None where it is not known better than by whole
+        pieces. May be asked from any thread; never blocks.
+        """
+        return None
+
     @abc.abstractmethod
     def configure(
         self, output_format: AudioFormat, input_format: AudioFormat, listener: PlayoutListener

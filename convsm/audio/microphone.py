@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import attrs
 
+from convsm.audio.companding import from_pcm
 from convsm.audio.echo import EchoCanceller
 from convsm.audio.formats import AudioFormat
 from convsm.audio.level import SILENCE, Level, level_of
-from convsm.audio.mulaw import pcm_to_ulaw
 from convsm.audio.resampling import Resampler
 
 __all__ = ["Microphone"]
@@ -69,7 +69,7 @@ class Microphone:
         while len(self._waiting) >= size:
             piece = bytes(self._waiting[:size])
             del self._waiting[:size]
-            self.send(pcm_to_ulaw(piece) if self.format.encoding == "ulaw" else piece)
+            self.send(from_pcm(piece, self.format))
 
     @property
     def level(self) -> Level:

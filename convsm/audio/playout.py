@@ -32,7 +32,7 @@ class PlayoutBuffer:
     ``pending``, it does not hold its own message's number back, and ``flush`` drops it.
 
     Attributes (to be read, not set):
-        bytes_per_sample: 2 for pcm, 1 for µ-law.
+        bytes_per_sample: 2 for pcm, 1 for G.711.
         limit: Most bytes held, each message costing ``MESSAGE_COST`` besides.
         pending: Bytes that can be read: whole samples.
         position: Bytes read so far, over all messages; a flush does not move it.

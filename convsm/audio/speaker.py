@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
+from convsm.audio.companding import to_pcm
 from convsm.audio.formats import AudioFormat
 from convsm.audio.level import SILENCE, Level, level_of, softened
-from convsm.audio.mulaw import ulaw_to_pcm
 from convsm.audio.playout import DEFAULT_LIMIT, PlayoutBuffer
 from convsm.audio.resampling import PullResampler
 
@@ -269,7 +269,7 @@ class Speaker:
         audio, self._again = self._again[:size], self._again[size:]
         audio += self._buffer.read(size - len(audio))
         self._taken += audio
-        return ulaw_to_pcm(audio) if self.format.encoding == "ulaw" else audio
+        return to_pcm(audio, self.format)
 
     def _take_padded(self, size: int) -> bytes:
         audio = self._take(size // 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import wave
 
+from convsm.audio.companding import from_pcm, to_pcm
 from convsm.audio.formats import AudioFormat
-from convsm.audio.mulaw import pcm_to_ulaw, ulaw_to_pcm
 from convsm.errors import AudioError
 
 __all__ = ["WavReader", "WavWriter"]
@@ -47,7 +47,7 @@ class WavReader:
         samples = self._wave.readframes(size // self._format.bytes_per_sample)
         # A file that was cut short may end in the middle of a sample.
         samples = samples[: len(samples) // 2 * 2]
-        return pcm_to_ulaw(samples) if self._format.encoding == "ulaw" else samples
+        return from_pcm(samples, self._format)
 
     def close(self) -> None:
         """Close the file."""
@@ -89,7 +89,7 @@ class WavWriter:
         Raises:
             OSError: The disk is full, or the like.
         """
-        self._wave.writeframes(ulaw_to_pcm(audio) if self._format.encoding == "ulaw" else audio)
+        self._wave.writeframes(to_pcm(audio, self._format))
         self._file.flush()
 
     def close(self) -> None:

@@ -10,8 +10,9 @@ from typing import TextIO
 
 import attrs
 
+from convsm.demo.dialects import ELEVENLABS, Dialect
 from convsm.demo.scene import TOOL, Scene, compose
-from convsm.demo.speech import Sound, read_sound
+from convsm.demo.speech import LINES, Sound, read_sound
 from convsm.demo.witness import Witness
 from convsm.errors import ConfigurationError
 from convsm.live.audio import ObservedAudio, ObservedCard, try_out
@@ -24,7 +25,6 @@ from convsm.live.view import KEYS, View
 from convsm.runtime.conversation import Conversation
 from convsm.runtime.tools import ClientTools
 from convsm.testing import LoopbackAgent
-from convsm.transport.rest import ElevenLabs
 
 __all__ = ["Demo"]
 
@@ -44,6 +44,7 @@ class Demo:
         record: File to record the session to.
         is_fast: Whether everything runs four times as fast.
         card: The sound card, with a person before it; None takes WAV files.
+        dialect: The protocol.
     """
 
     input: str | None = None
@@ -51,6 +52,7 @@ class Demo:
     record: str | None = None
     is_fast: bool = False
     card: ObservedCard | None = None
+    dialect: Dialect = ELEVENLABS
 
     def run(self, stream: TextIO, keyboard: TextIO | None = None) -> int:
         """Hold the conversation; returns once it is over, after some twenty seconds.
@@ -77,7 +79,9 @@ class Demo:
         check_files({"--input": self.input}, {"--out": self.output, "--record": self.record})
         if self.card is not None:
             try_out(self.card)
-        scene = compose(recording, HASTE if self.is_fast else 1, is_present=self.card is not None)
+        scene = compose(
+            recording, HASTE if self.is_fast else 1, is_present=self.card is not None, dialect=self.dialect
+        )
         timeline = Timeline.on(stream)
         with ExitStack() as stack:
             stack.enter_context(notes_on(timeline))
@@ -96,7 +100,7 @@ class Demo:
     ) -> int:
         witness = Witness(timeline, scene, audio)
         view = View(timeline, witness, audio)
-        agent = LoopbackAgent(
+        agent = self.dialect.agent_class(
             scene.steps, output_format=scene.output_format.name, input_format=scene.input_format.name
         )
         agent.start()
@@ -122,27 +126,35 @@ class Demo:
                 "understands no word: it listens a while, answers, and thinks you interrupt it."
             )
         voice = "A recorded voice talks" if self.input is None else "Your recording talks"
-        return f"{voice} to a scripted agent over a WebSocket on this machine."
+        place = "over a WebSocket on this machine"
+        if self.dialect is ELEVENLABS:
+            return f"{voice} to a scripted agent {place}."
+        return f"{voice} to a scripted agent of {self.dialect.name},\n{place}."
 
     def _conversation(
         self, agent: LoopbackAgent, audio: ObservedCard | ObservedAudio, witness: Witness
     ) -> Conversation:
         tools = ClientTools()
-        tools.register(TOOL, witness.use_tool)
-        return Conversation(
-            ElevenLabs(base_url=agent.base_url),
-            "demo",
-            requires_auth=False,
+        tools.register(TOOL.name, witness.use_tool)
+
+        def greet(*_: str) -> None:
+            self.dialect.begin(conversation, LINES["greeting"].text)
+
+        conversation = Conversation(
+            **self.dialect.service(agent, TOOL),
             audio_interface=audio,
             client_tools=tools,
+            callback_connect=greet,
             callback_agent_response=witness.agent_response,
-            callback_agent_response_correction=witness.correction,
+            callback_agent_response_correction=witness.correction if self.dialect.corrects else None,
             callback_tentative_transcript=witness.tentative_transcript,
             callback_user_transcript=witness.user_transcript,
             callback_state_change=witness.state_change,
             callback_disconnect=witness.disconnect,
+            callback_message_sent=None if self.dialect.corrects else witness.message_sent,
             record=self.record,
         )
+        return conversation
 
     def _files(self) -> list[tuple[str, str]]:
         files = []

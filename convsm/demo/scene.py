@@ -8,25 +8,19 @@ from collections.abc import Sequence
 import attrs
 
 from convsm.audio.formats import AudioFormat, audio_format
+from convsm.demo.dialects import ELEVENLABS, Dialect
 from convsm.demo.speech import LINES, RATE, Sound, load_line
-from convsm.testing import (
-    CallTool,
-    CorrectResponse,
-    Expect,
-    ExpectToolResult,
-    HangUp,
-    Interrupt,
-    LoopbackConnection,
-    Pause,
-    Ping,
-    Say,
-    UserSaid,
-)
+from convsm.protocols.openai_options import FunctionTool
+from convsm.testing import Expect, LoopbackConnection, Pause
 from convsm.testing.connection import StepLike
 
 __all__ = ["TOOL", "TOOL_MINUTES", "Cue", "Scene", "compose"]
 
-TOOL = "set_timer"
+TOOL = FunctionTool(
+    "set_timer",
+    "Set a kitchen timer.",
+    {"type": "object", "properties": {"minutes": {"type": "integer"}}, "required": ["minutes"]},
+)
 TOOL_MINUTES = 10
 TOOL_CALL = "call_1"
 
@@ -64,6 +58,7 @@ class Scene:
     """A conversation to be held, and what proves that it was.
 
     Attributes:
+        dialect: The protocol.
         microphone: What the user says, and silence without end after it; None for a real microphone.
         output_format: Of the agent's speech.
         input_format: Of the microphone.
@@ -73,11 +68,14 @@ class Scene:
         responses: The texts of the agent's turns.
         tentative: The tentative transcripts.
         transcripts: The final transcripts.
-        corrections: What was left of the interrupted turn.
+        corrections: What was left of the interrupted turn, where the agent tells.
+        cut_seconds: How long the interrupted turn is, where the agent has to be told what of it was heard;
+            None where it tells.
         pongs: The ids of the pings.
         tool_seconds: How long the tool takes.
     """
 
+    dialect: Dialect
     microphone: Sound | None
     output_format: AudioFormat
     input_format: AudioFormat
@@ -88,6 +86,7 @@ class Scene:
     tentative: tuple[str, ...]
     transcripts: tuple[str, ...]
     corrections: tuple[str, ...]
+    cut_seconds: float | None
     pongs: tuple[int, ...]
     tool_seconds: float
 
@@ -178,64 +177,63 @@ def _spoken(text: str, fraction: float) -> str:
     return text[: round(len(text) * fraction)].rpartition(" ")[0] + " ..."
 
 
-def _tentative(text: str, turn: int) -> StepLike:
-    event = {"user_transcript": text, "event_id": turn}
-    return {"type": "tentative_user_transcript", "tentative_user_transcription_event": event}
-
-
-def compose(recording: Sound | None = None, speed: int = 1, *, is_present: bool = False) -> Scene:
+def compose(
+    recording: Sound | None = None,
+    speed: int = 1,
+    *,
+    is_present: bool = False,
+    dialect: Dialect = ELEVENLABS,
+) -> Scene:
     """Write the script.
 
     Args:
         recording: The user's own words; None takes those that are shipped.
         speed: How many times as fast as in life everything happens.
         is_present: Whether the user is there and speaks into a microphone, whatever it may be.
+        dialect: The protocol.
     """
     if is_present:
         user = _present_user(speed)
     else:
         user = _shipped_user(speed) if recording is None else _recorded_user(recording, speed)
+    voice = user.sound.at(dialect.rate or user.sound.rate)
     greeting, answer, result, farewell = (
-        load_line(name).hurried(speed) for name in ("greeting", "answer", "result", "farewell")
+        load_line(name).hurried(speed).at(dialect.rate or RATE)
+        for name in ("greeting", "answer", "result", "farewell")
     )
     texts = {name: line.text for name, line in LINES.items()}
     # The agent knows how long it was heard, so it knows about what was heard.
     corrected = _spoken(texts["answer"], (user.cut - user.answered) / answer.seconds)
-    input_format = audio_format(f"pcm_{user.sound.rate}")
+    input_format = audio_format(f"pcm_{voice.rate}")
     start = greeting.seconds + BREATH / speed
     cut, ear = Cue(), _Ear()
     steps: list[StepLike] = [
-        Say(texts["greeting"], greeting.pcm, turn=1),
-        Ping(1),
-        Expect("pong", 1),
+        *dialect.open(),
+        *dialect.say(texts["greeting"], greeting.pcm, 1),
+        *dialect.ping(1),
         ear.until(start + user.asked / 2),
-        _tentative(user.tentative, 2),
+        *dialect.hear(user.tentative, 2),
         ear.until(start + user.answered),
-        UserSaid(user.question, 2),
-        Say(texts["answer"], answer.pcm, turn=3),
-        Ping(2),
-        Expect("pong", 2),
+        *dialect.understand(user.question, 2),
+        *dialect.say(texts["answer"], answer.pcm, 3),
+        *dialect.ping(2),
         ear.until(start + user.cut),
         cut,
-        Interrupt(4),
-        CorrectResponse(texts["answer"], corrected, 3),
+        *dialect.stop(texts["answer"], corrected, 4),
         ear.until(start + user.finished),
-        UserSaid(user.interruption, 4),
+        *dialect.understand(user.interruption, 4),
         Pause(BREATH / speed),
-        CallTool(TOOL, TOOL_CALL, {"minutes": TOOL_MINUTES}, turn=5),
-        ExpectToolResult(TOOL_CALL, is_error=False),
-        Say(texts["result"], result.pcm, turn=5),
+        *dialect.call(TOOL.name, TOOL_CALL, {"minutes": TOOL_MINUTES}, 5),
+        *dialect.say(texts["result"], result.pcm, 5),
         Pause(result.seconds + BREATH / speed),
-        Ping(3),
-        Expect("pong", 3),
-        Say(texts["farewell"], farewell.pcm, turn=6),
-        HangUp(),
+        *dialect.ping(3),
+        *dialect.say(texts["farewell"], farewell.pcm, 6),
+        *dialect.leave(),
     ]
     return Scene(
-        microphone=(
-            None if is_present else Sound(input_format.silence(start) + user.sound.pcm, user.sound.rate)
-        ),
-        output_format=audio_format(f"pcm_{RATE}"),
+        dialect=dialect,
+        microphone=None if is_present else Sound(input_format.silence(start) + voice.pcm, voice.rate),
+        output_format=audio_format(f"pcm_{greeting.rate}"),
         input_format=input_format,
         steps=steps,
         cut=cut,
@@ -243,7 +241,8 @@ def compose(recording: Sound | None = None, speed: int = 1, *, is_present: bool 
         responses=tuple(texts[name] for name in ("greeting", "answer", "result", "farewell")),
         tentative=(user.tentative,),
         transcripts=(user.question, user.interruption),
-        corrections=(corrected,),
-        pongs=(1, 2, 3),
+        corrections=(corrected,) if dialect.corrects else (),
+        cut_seconds=None if dialect.corrects else answer.seconds,
+        pongs=(1, 2, 3) if dialect.has_pings else (),
         tool_seconds=0.5 / speed,
     )

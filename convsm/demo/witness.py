@@ -36,6 +36,7 @@ class Witness(Narrator):
         heard: The texts that came, by kind: ``agent``, ``tentative``, ``user``, ``correction``.
         tool_result: What the tool returned; None before.
         interruption: How quickly the agent was silenced; None if it was not interrupted.
+        told: How many seconds the agent was told were heard, of each turn that was cut.
     """
 
     _scene: Scene
@@ -43,6 +44,7 @@ class Witness(Narrator):
     heard: dict[str, list[str]] = attrs.field(init=False)
     tool_result: Mapping[str, object] | None = attrs.field(default=None, init=False)
     interruption: Interruption | None = attrs.field(default=None, init=False)
+    told: list[float] = attrs.field(factory=list, init=False)
     _tool_shown: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -92,6 +94,13 @@ class Witness(Narrator):
         self.heard["user"].append(text)
         super().user_transcript(text)
 
+    def message_sent(self, frame: bytes) -> None:
+        """Note and show how much of its speech the agent is told was heard."""
+        seconds = self._scene.dialect.told_heard(frame)
+        if seconds is not None:
+            self.told.append(seconds)
+            self.tell("app", f"tells the agent that {seconds:.2f} s of its answer were heard")
+
     # The client tool
 
     def use_tool(self, parameters: dict[str, Any]) -> Mapping[str, object]:
@@ -99,7 +108,7 @@ class Witness(Narrator):
         # Its thread may be ahead of the callbacks'; the change of state is shown first.
         self._tool_shown.wait(INSTANT)
         minutes = parameters.get("minutes")
-        self.tell("tool", f"{TOOL}(minutes={minutes}) is called in this program")
+        self.tell("tool", f"{TOOL.name}(minutes={minutes}) is called in this program")
         time.sleep(self._scene.tool_seconds)
         self.tool_result = {"timer": "running", "minutes": minutes}
         self.tell("tool", f"returns {_compact(self.tool_result)}")
@@ -124,13 +133,17 @@ class Witness(Narrator):
             ("correction", scene.corrections),
         ):
             lacks += [f'{kind}: "{text}"' for text in wanted if text not in self.heard[kind]]
+        if scene.cut_seconds is not None and not (
+            len(self.told) == 1 and 0 < self.told[0] < scene.cut_seconds
+        ):
+            lacks.append(f"how much was heard of the {scene.cut_seconds:.1f} s of the answer")
         if self.interruption is None:
             lacks.append("silence after the interruption")
         if self.ending is None or (self.ending.reason, self.ending.close_code) != ("agent", 1000):
             lacks.append(f"the agent's own end with close code 1000 (it was {self.ending})")
         if connection is None:
             return [*lacks, "a connection at the agent"]
-        if [message["result"] for message in connection.tool_results] != [_compact(self.tool_result)]:
+        if scene.dialect.results(connection) != [_compact(self.tool_result)]:
             lacks.append("the tool's result at the agent")
         if connection.pongs != list(scene.pongs):
             lacks.append(f"the pongs {list(scene.pongs)} at the agent (it got {connection.pongs})")

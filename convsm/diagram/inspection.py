@@ -7,7 +7,7 @@ from textwrap import fill
 
 from convsm.diagram.model import CONVERSATION, KINDS, Automaton, Input, inputs
 from convsm.errors import ConfigurationError
-from convsm.machine.table import Row, State
+from convsm.machine.rows import Row, State
 
 __all__ = ["inspect"]
 

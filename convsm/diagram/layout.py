@@ -35,7 +35,7 @@ GAP = 60.0
 # Lines to a frame's edge, and lines that enter it, stay straight that far.
 STUB = 16.0
 MARGIN = 14.0
-SPACING = 4.0
+SPACING = 3.0
 # Between lines that meet a state.
 PITCH = 11.0
 ARROWHEAD = 6.0
@@ -243,7 +243,7 @@ def _wrapped(here: Sequence[Arrow]) -> tuple[float, Mapping[Arrow, Texts]]:
 
 
 def _height(text: Texts) -> float:
-    return LEADING * sum(map(len, text)) + 8
+    return LEADING * sum(map(len, text)) + 7.5
 
 
 def _fits(text: Texts, room: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from convsm.diagram.model import CONVERSATION, KINDS, Automaton, Input, inputs, sources
-from convsm.machine.table import Row
+from convsm.machine.rows import Row
 
 __all__ = ["matrix", "outcome"]
 

@@ -12,8 +12,9 @@ from typing import Literal
 import attrs
 
 from convsm.machine.events import COMMANDS, EVENTS, LOCAL_EVENTS
+from convsm.machine.rows import Row, State
 from convsm.machine.session import Session
-from convsm.machine.table import GROUPS, INITIAL, ROWS, STATES, Row, State
+from convsm.machine.table import GROUPS, INITIAL, ROWS, STATES
 
 __all__ = [
     "CONVERSATION",

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import attrs
 
+from convsm.audio.companding import to_pcm
 from convsm.audio.device import DefaultAudioInterface
 from convsm.audio.formats import AudioFormat, audio_format
 from convsm.audio.interface import PlayoutListener, ReportingAudioInterface
 from convsm.audio.level import SILENCE, Level, level_of
-from convsm.audio.mulaw import ulaw_to_pcm
 from convsm.audio.wav import WavAudioInterface
 
 __all__ = [
@@ -203,7 +203,7 @@ class ObservedAudio(WavAudioInterface):
         voice_format = self._voice_format
 
         def hear(audio: bytes) -> None:
-            self.input_level = level_of(ulaw_to_pcm(audio) if voice_format.encoding == "ulaw" else audio)
+            self.input_level = level_of(to_pcm(audio, voice_format))
             input_callback(voice_format.silence_byte * len(audio) if self.muted else audio)
 
         super().start(hear)
@@ -256,6 +256,11 @@ class SpokenFile(ReportingAudioInterface):
     def clock(self) -> PlayoutClock:
         """How far the loudspeaker is."""
         return self.card.clock
+
+    @property
+    def position(self) -> int:
+        """How many samples were heard since ``start``."""
+        return self.card.position
 
     @property
     def muted(self) -> bool:

@@ -1,12 +1,15 @@
-"""convsm talk: a conversation with an agent of the real service, held by whoever sits at the terminal."""
+"""convsm talk: a conversation with an agent of a real service, held by whoever sits at the terminal."""
 
 from __future__ import annotations
 
+import os
 from typing import TextIO
+from urllib.parse import urlsplit
 
 import attrs
 
 from convsm.audio.interface import AudioInterface
+from convsm.errors import ConfigurationError
 from convsm.live.audio import ObservedAudio, ObservedCard, SpokenFile, try_out
 from convsm.live.files import check_files, open_voice
 from convsm.live.keys import Keys, keys_of
@@ -14,7 +17,9 @@ from convsm.live.narrator import Narrator, notes_on
 from convsm.live.summary import Summary
 from convsm.live.timeline import Timeline
 from convsm.live.view import KEYS, View
+from convsm.protocols.urls import is_loopback
 from convsm.runtime.conversation import Conversation
+from convsm.runtime.openai import OpenAIRealtime
 from convsm.transport.rest import ElevenLabs
 
 __all__ = ["Talk"]
@@ -25,18 +30,21 @@ class Talk:
     """A live conversation, shown as it happens.
 
     Attributes:
-        agent_id: Id of the agent.
+        agent_id: Id of the agent at ElevenLabs; None for another service.
         is_signed: Whether to ask for a signed URL with the API key of the environment.
-        base_url: Where the API is; None takes that of the service.
+        base_url: Where the API of ElevenLabs is; None takes that of the service.
+        server: An OpenAI Realtime server in the place of ElevenLabs. The key is better left to the
+            environment.
         input: WAV file with the user's words; None takes the microphone.
         output: WAV file to write the agent's speech to, without any sound card; needs ``input``.
         record: File to record the session to.
         card: The sound card.
     """
 
-    agent_id: str
+    agent_id: str | None = None
     is_signed: bool = False
     base_url: str | None = None
+    server: OpenAIRealtime | None = None
     input: str | None = None
     output: str | None = None
     record: str | None = None
@@ -54,10 +62,12 @@ class Talk:
 
         Raises:
             AudioError: The sound card does not open, or the input is no WAV file.
-            ConfigurationError: A file cannot be written, or two of them are one.
+            ConfigurationError: A file cannot be written, two of them are one, or a key is missing.
             OSError: The stream failed; the conversation was ended.
             KeyboardInterrupt: The user pressed Ctrl-C; the conversation was ended.
         """
+        if self.server is not None:
+            _require_key(self.server)
         check_files({"--input": self.input}, {"--out": self.output, "--record": self.record})
         if self.input is not None:
             open_voice(self.input)[0].close()
@@ -78,14 +88,16 @@ class Talk:
 
     def _conversation(self, narrator: Narrator, audio: AudioInterface) -> Conversation:
         # The key stays in the environment, from where the client takes it.
-        client = ElevenLabs() if self.base_url is None else ElevenLabs(base_url=self.base_url)
+        client: ElevenLabs | OpenAIRealtime | None = self.server
+        if client is None:
+            client = ElevenLabs() if self.base_url is None else ElevenLabs(base_url=self.base_url)
         return Conversation(
             client,
             self.agent_id,
-            requires_auth=self.is_signed,
+            requires_auth=None if self.agent_id is None else self.is_signed,
             audio_interface=audio,
             callback_agent_response=narrator.agent_response,
-            callback_agent_response_correction=narrator.correction,
+            callback_agent_response_correction=narrator.correction if self.server is None else None,
             callback_user_transcript=narrator.user_transcript,
             callback_state_change=narrator.state_change,
             callback_disconnect=narrator.disconnect,
@@ -94,7 +106,7 @@ class Talk:
 
     def _hold(self, view: View, conversation: Conversation, keys: Keys) -> int:
         timeline, narrator = view.timeline, view.narrator
-        timeline.text(f"Talking to agent {self.agent_id} {self._how()}.")
+        timeline.text(f"Talking to {self._whom()} {self._how()}.")
         timeline.text(f"{KEYS if keys.are_there else 'Ctrl-C ends the conversation.'}\n")
         view.hold(conversation, keys)
         if conversation.conversation_id is None:
@@ -106,9 +118,28 @@ class Talk:
         timeline.text(f"\n{summary.text(timeline.glyphs)}")
         return 1 if narrator.ending is None or narrator.ending.reason == "error" else 0
 
+    def _whom(self) -> str:
+        if self.server is None:
+            return f"agent {self.agent_id}"
+        return "the server's model" if self.server.model is None else f"the model {self.server.model}"
+
     def _how(self) -> str:
         if self.input is None:
             return "through the sound card"
         if self.output is None:
             return f"with the words of {self.input}, heard through the sound card"
         return f"with the words of {self.input}"
+
+
+def _require_key(server: OpenAIRealtime) -> None:
+    """Raise a ConfigurationError if there is no key for a server on another machine."""
+    if server.api_key or os.environ.get("OPENAI_API_KEY"):
+        return
+    try:
+        host = urlsplit(server.base_url).hostname or ""
+    except ValueError:
+        host = ""  # what is wrong with the URL is told when it is opened
+    if not is_loopback(host):
+        raise ConfigurationError(
+            "There is no API key in the environment; set OPENAI_API_KEY, or name a server on this machine."
+        )

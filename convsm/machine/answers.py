@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
-__all__ = ["Approval", "Interruption", "Pong", "ToolResult"]
+__all__ = [
+    "Approval",
+    "CancelReply",
+    "Interruption",
+    "ItemHeard",
+    "Pong",
+    "RequestReply",
+    "ToolResult",
+]
 
 
 @attrs.frozen
@@ -57,3 +67,34 @@ class Interruption:
     """
 
     turn: int | None
+
+
+@attrs.frozen
+class RequestReply:
+    """Message: asks the server for a response, where it does not give one by itself.
+
+    Attributes:
+        instructions: What holds for this response in place of the session's instructions.
+        options: More settings of this response, as the protocol names them.
+    """
+
+    instructions: str | None = None
+    options: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class CancelReply:
+    """Message: tells the server to stop generating its response."""
+
+
+@attrs.frozen
+class ItemHeard:
+    """Message: how much of something that was cut was heard; of the rest the agent shall know nothing.
+
+    Attributes:
+        item: The server's id of it.
+        audio_bytes: How much was heard, in the session's output format; 0 for nothing.
+    """
+
+    item: str
+    audio_bytes: int

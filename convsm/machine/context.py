@@ -18,6 +18,8 @@ class SessionOptions:
         text_only: No audio either way; a streamed text response counts as speaking.
         needs_audio: End with an error when the audio interface fails, instead of going on silent.
         can_pause: Whether the audio interface can pause; else an interruption cannot be tentative.
+        asks_replies: The server replies to messages and tool results only when it is asked to, and
+            generates one response at a time.
         ready_seconds: From Start to the server's acceptance. 20: ten to open, as WebSocket clients
             commonly grant, and ten for the server to answer.
         settle_seconds: How long an interruption waits for what follows it.
@@ -34,6 +36,7 @@ class SessionOptions:
     text_only: bool = False
     needs_audio: bool = True
     can_pause: bool = True
+    asks_replies: bool = False
     ready_seconds: float = 20.0
     settle_seconds: float = 2.0
     hang_up_seconds: float = 5.0
@@ -63,6 +66,16 @@ class Context:
         is_paused: Whether playout is paused. With something unheard an interruption is undecided: in
             interrupted it is tentative, elsewhere speech is held back before its first sample.
         paused_bytes: Bytes handed over since the pause.
+        beyond: Bytes heard of the Play behind that.
+        unheard: What was played of items that the server wants to be told about and was not heard:
+            number of the Play, item, bytes. Bounded by what the audio interface holds.
+        heard_bytes: Bytes heard of each such item since the last cut.
+        latest_item: The item that audio came of last.
+        generated_turn: Highest turn that the server said it generates.
+        generation: ``none``, ``asked`` or ``running``: the server's response.
+        is_stopping: Whether the server gives that response up.
+        asked: What it was last asked for.
+        wanted: What it will be asked for once it generates nothing and no tool result is awaited.
         response_open: Whether a streamed text response is open (text-only).
         response_turn: Highest turn of that response, if parts carry one.
         calls: Tool calls that run: id and whether a result is still awaited.
@@ -74,6 +87,7 @@ class Context:
         timers: Armed timers: name and token.
         last_token: Token of the timer armed last.
         has_hung_up: Whether the agent's own hang-up tool was seen.
+        failure: Why the server said that the session cannot go on; None if it did not.
         ending: The end to be announced; the first cause stands.
     """
 
@@ -90,6 +104,15 @@ class Context:
     heard: int = 0
     is_paused: bool = False
     paused_bytes: int = 0
+    beyond: int = 0
+    unheard: list[tuple[int, str, int]] = attrs.field(factory=list)
+    heard_bytes: dict[str, int] = attrs.field(factory=dict)
+    latest_item: str | None = None
+    generated_turn: int | None = None
+    generation: str = "none"
+    is_stopping: bool = False
+    asked: object = None
+    wanted: object = None
     response_open: bool = False
     response_turn: int | None = None
     calls: dict[str, bool] = attrs.field(factory=dict)
@@ -100,5 +123,6 @@ class Context:
     timers: dict[str, int] = attrs.field(factory=dict)
     last_token: int = 0
     has_hung_up: bool = False
+    failure: str | None = None
     ending: AnnounceEnd | None = None
     _effects: list[Effect] = attrs.field(factory=list, init=False, repr=False, eq=False)

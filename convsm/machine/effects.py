@@ -10,7 +10,15 @@ from collections.abc import Mapping
 
 import attrs
 
-from convsm.machine.answers import Approval, Interruption, Pong, ToolResult
+from convsm.machine.answers import (
+    Approval,
+    CancelReply,
+    Interruption,
+    ItemHeard,
+    Pong,
+    RequestReply,
+    ToolResult,
+)
 from convsm.machine.events import Event
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "Approval",
     "AskApproval",
     "BeginPlayout",
+    "CancelReply",
     "CancelTimer",
     "CancelTool",
     "CloseSocket",
@@ -27,6 +36,7 @@ __all__ = [
     "Effect",
     "Flush",
     "Interruption",
+    "ItemHeard",
     "Notify",
     "OpenSocket",
     "PauseAudio",
@@ -34,6 +44,7 @@ __all__ = [
     "Pong",
     "Reject",
     "ReleaseTool",
+    "RequestReply",
     "ResumeAudio",
     "RunTool",
     "SendOpening",

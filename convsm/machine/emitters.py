@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from convsm.machine import effects
-from convsm.machine.ending import Ending
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
@@ -28,12 +27,14 @@ from convsm.machine.events import (
     UserAudio,
 )
 from convsm.machine.guards import APPROVAL_TIMER
+from convsm.machine.hearing import hear
+from convsm.machine.replies import Replies
 
 __all__ = ["Emitters"]
 
 
 @attrs.define
-class Emitters(Ending):
+class Emitters(Replies):
     """Everything a row can ask for. Each emitter gets the event that is being handled."""
 
     # Opening
@@ -76,6 +77,7 @@ class Emitters(Ending):
         self.spoken_turn = event.turn if self.spoken_turn is None else max(self.spoken_turn, event.turn)
         if self.is_paused:
             self.paused_bytes += len(event.audio)
+        self._note_item(event, self.handed)
         self._emit(effects.Play(self.handed, event.audio, event.turn))
 
     def supersede(self, event: AgentAudio) -> None:
@@ -83,6 +85,8 @@ class Emitters(Ending):
         if self.is_paused:
             self._void_before(event.turn)
             self.flush(event)
+            # What the server generates now is the later turn; the paused one is complete.
+            self._tell_heard(generated=None)
 
     def pause_playout(self, event: Event) -> None:
         """Fall silent without forgetting anything, unless playout is paused already."""
@@ -104,6 +108,8 @@ class Emitters(Ending):
     def note_heard(self, event: Played) -> None:
         """Remember how far the loudspeaker came."""
         self.heard = event.through
+        self.beyond = event.beyond if event.through < self.handed else 0
+        hear(self.unheard, self.heard_bytes, event.through)
 
     def lose_playout(self, event: Event) -> None:
         """Count on none of what was handed over being heard."""
@@ -111,9 +117,10 @@ class Emitters(Ending):
         self.is_paused = False
 
     def void_turn(self, event: Interrupted) -> None:
-        """Fall silent and never go back behind the interruption."""
+        """Fall silent and never go back behind the interruption; tell the server what it wants to know."""
         self._void_before(event.fresh_from)
         self.flush(event)
+        self._tell_cut(event.is_cancelled)
 
     def _void_before(self, turn: int) -> None:
         self.fresh_from = turn if self.fresh_from is None else max(self.fresh_from, turn)
@@ -122,12 +129,17 @@ class Emitters(Ending):
     def cut_in(self, event: Event) -> None:
         """Fall silent, void every turn that was heard of, and tell the server."""
         turn = self.response_turn if self.response_open else self.spoken_turn
+        if self.options.asks_replies:
+            turn = self.latest_turn
         # What the server has yet to send of it is not wanted either.
         if turn is not None:
             self._void_before(turn + 1)
         self.response_open = False
         self.flush(event)
-        self._emit(effects.Transmit(effects.Interruption(turn)))
+        # A server that replies when asked is told what to stop, and what was heard.
+        if not self.options.asks_replies:
+            self._emit(effects.Transmit(effects.Interruption(turn)))
+        self._tell_cut(is_cancelled=False)
 
     def open_response(self, event: TextPart) -> None:
         """Remember that a streamed response is open."""
@@ -155,13 +167,14 @@ class Emitters(Ending):
         self._emit(effects.RunTool(event.call_id, event.name, event.parameters, event.expects_response))
 
     def answer_call(self, event: ToolCompleted) -> None:
-        """Send the result if the agent waits for one."""
+        """Send the result if the agent waits for one, and ask for the reply that it wants."""
         if self.calls.pop(event.call_id):
             self._send_result(event)
 
     def _send_result(self, event: ToolCompleted | AnswerCall) -> None:
         result = effects.ToolResult(event.call_id, event.result, event.is_error, event.error_type)
         self._emit(effects.Transmit(result))
+        self.ask_reply(event)
 
     def diagnose_repeated_call(self, event: ToolCalled) -> None:
         """Say that the server used the id of an earlier call."""
@@ -251,9 +264,10 @@ class Emitters(Ending):
         self.held.append(event.message)
 
     def release_held(self, event: Event) -> None:
-        """Send what was held, in order."""
+        """Send what was held, in order, and ask for the reply that it wants."""
         self._effects += [effects.Transmit(message) for message in self.held]
         self.held.clear()
+        self.ask_reply(event)
 
     def reject_overflow(self, event: Send) -> None:
         """Refuse a message that cannot be held any more."""

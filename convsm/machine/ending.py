@@ -7,7 +7,13 @@ import attrs
 from convsm.machine import effects
 from convsm.machine.effects import AnnounceEnd
 from convsm.machine.emitting import Emitting
-from convsm.machine.events import AudioFailed, ConnectionFailed, Event, SocketClosed
+from convsm.machine.events import (
+    AudioFailed,
+    ConnectionFailed,
+    Event,
+    SessionFailed,
+    SocketClosed,
+)
 from convsm.machine.guards import APPROVAL_TIMER, Guards
 
 __all__ = ["Ending"]
@@ -32,6 +38,11 @@ class Ending(Guards, Emitting):
         """Remember that the agent ended the conversation."""
         self.has_hung_up = True
 
+    def note_failure(self, event: SessionFailed) -> None:
+        """Remember why the session cannot go on, unless the agent ended it before."""
+        if self.failure is None and not self.has_hung_up:
+            self.failure = event.message
+
     def _blame(
         self,
         reason: str,
@@ -41,8 +52,10 @@ class Ending(Guards, Emitting):
         status: int | None = None,
     ) -> None:
         was_ready = self.conversation_id is not None
+        if self.failure is not None:
+            reason, message = "error", f"the server ended the session: {self.failure}"
         # Before the server's acceptance there is no conversation that the agent could hang up.
-        if self.has_hung_up and was_ready:
+        elif self.has_hung_up and was_ready:
             reason = "agent"
         self.ending = AnnounceEnd(reason, message, code, close_reason, was_ready, status)
 
@@ -69,6 +82,10 @@ class Ending(Guards, Emitting):
     def blame_connection(self, event: ConnectionFailed) -> None:
         """The connection never opened."""
         self._blame("error", event.message, status=event.status)
+
+    def blame_server(self, event: SessionFailed) -> None:
+        """The server refused the session."""
+        self._blame("error", f"the server refused the session: {event.message}")
 
     def blame_silence(self, event: Event) -> None:
         """The server never accepted."""

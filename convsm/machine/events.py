@@ -21,9 +21,24 @@ from convsm.machine.calls import (
     ToolCalled,
     ToolCompleted,
 )
+from convsm.machine.local_events import (
+    AudioFailed,
+    AudioStarted,
+    AudioStopped,
+    End,
+    Interrupt,
+    InterruptionDismissed,
+    InterruptionSuspected,
+    Played,
+    Send,
+    Start,
+    TimerFired,
+    UserAudio,
+)
 
 __all__ = [
     "COMMANDS",
+    "CUTTING",
     "EVENTS",
     "LOCAL_EVENTS",
     "SERVER_EVENTS",
@@ -49,7 +64,11 @@ __all__ = [
     "Malformed",
     "Pinged",
     "Played",
+    "ResponseEnded",
+    "ResponseRefused",
+    "ResponseStarted",
     "Send",
+    "SessionFailed",
     "SessionReady",
     "SocketClosed",
     "SocketOpened",
@@ -62,35 +81,6 @@ __all__ = [
     "UserTranscript",
     "stamp",
 ]
-
-
-# Commands: API calls. Without a row they raise RefusedCommand to the caller. Two more are with the calls.
-
-
-@attrs.frozen
-class Start(Event):
-    """Open the conversation. A Session is started once; each start makes a new one."""
-
-
-@attrs.frozen
-class Send(Event):
-    """Send a message of the user's.
-
-    Attributes:
-        message: A typed outgoing message that the protocol's codec can encode.
-    """
-
-    message: object
-
-
-@attrs.frozen
-class Interrupt(Event):
-    """Silence the agent: the user's own wish, by a key or a button, not the server's news."""
-
-
-@attrs.frozen
-class End(Event):
-    """End the conversation now; accepted in every state."""
 
 
 # Socket
@@ -146,6 +136,17 @@ class SessionReady(Event):
 
 
 @attrs.frozen
+class SessionFailed(Event):
+    """The server said that the session cannot begin or cannot go on; it is about to close.
+
+    Attributes:
+        message: What it said, in one sentence, without secrets.
+    """
+
+    message: str
+
+
+@attrs.frozen
 class Pinged(Event):
     """The server asks for a pong.
 
@@ -167,12 +168,15 @@ class AgentAudio(Event):
         turn: Number of the agent's turn; never decreases, may repeat.
         alignment: The protocol's character timing, if sent.
         is_final: Whether the server marked it as the response's last piece.
+        item: The server's id of what this is a piece of, where it wants to be told how much of that was
+            heard when it is cut.
     """
 
     audio: bytes
     turn: int
     alignment: object = None
     is_final: bool = False
+    item: str | None = None
 
 
 @attrs.frozen
@@ -224,10 +228,49 @@ class Interrupted(Event):
         turn: The number that the server named.
         fresh_from: Lowest turn whose audio may still play. The codec turns its vendor's
             policy into this number.
+        is_cancelled: Whether the server stops generating by itself; else it is told to.
     """
 
     turn: int
     fresh_from: int
+    is_cancelled: bool = True
+
+
+@attrs.frozen
+class ResponseStarted(Event):
+    """The server generates a response. Only servers that reply when asked have to say so.
+
+    Attributes:
+        turn: Number of its turn.
+    """
+
+    turn: int
+
+
+@attrs.frozen
+class ResponseEnded(Event):
+    """The response is generated, or its generation was given up; it may still be audible.
+
+    Attributes:
+        turn: Number of its turn.
+        status: ``completed``, ``cancelled``, ``failed`` or ``incomplete``, as far as the server tells.
+        reason: Why it is not complete, in the server's words.
+    """
+
+    turn: int
+    status: str = "completed"
+    reason: str | None = None
+
+
+@attrs.frozen
+class ResponseRefused(Event):
+    """The server does not generate the response that it was asked for.
+
+    Attributes:
+        is_busy: Whether only because it generates another one.
+    """
+
+    is_busy: bool = False
 
 
 @attrs.frozen
@@ -261,78 +304,6 @@ class Malformed(Event):
     problem: str
 
 
-# Devices
-
-
-@attrs.frozen
-class AudioStarted(Event):
-    """The audio interface is open and takes output."""
-
-
-@attrs.frozen
-class AudioStopped(Event):
-    """The audio interface is closed; the answer to StopAudio."""
-
-
-@attrs.frozen
-class AudioFailed(Event):
-    """The audio interface raised or reported a fault.
-
-    Attributes:
-        message: What failed and what to do, in one sentence.
-    """
-
-    message: str
-
-
-@attrs.frozen
-class Played(Event):
-    """The loudspeaker has played everything up to a Play effect.
-
-    Attributes:
-        through: Number of that Play.
-    """
-
-    through: int
-
-
-@attrs.frozen
-class InterruptionSuspected(Event):
-    """Local evidence says that the user cuts in; nothing confirms it yet, so playout is only to pause."""
-
-
-@attrs.frozen
-class InterruptionDismissed(Event):
-    """The local evidence came to nothing; playout is to go on from where it paused."""
-
-
-@attrs.frozen
-class UserAudio(Event):
-    """A piece of the microphone's signal.
-
-    Attributes:
-        audio: Samples in the session's input format.
-    """
-
-    audio: bytes
-
-
-# Timers
-
-
-@attrs.frozen
-class TimerFired(Event):
-    """A timer that was set ran out.
-
-    Attributes:
-        name: Name of the timer.
-        token: Token of the SetTimer; tells a late firing from a due one.
-    """
-
-    name: str
-    token: int
-
-
 COMMANDS: tuple[type[Event], ...] = (Start, Send, Interrupt, AnswerCall, DecideApproval, End)
 
 SERVER_EVENTS: tuple[type[Event], ...] = (
@@ -340,12 +311,16 @@ SERVER_EVENTS: tuple[type[Event], ...] = (
     ConnectionFailed,
     SocketClosed,
     SessionReady,
+    SessionFailed,
     Pinged,
     AgentAudio,
     AgentResponse,
     TextPart,
     UserTranscript,
     Interrupted,
+    ResponseStarted,
+    ResponseEnded,
+    ResponseRefused,
     ToolCalled,
     ApprovalAsked,
     ApprovalWithdrawn,
@@ -366,5 +341,9 @@ LOCAL_EVENTS: tuple[type[Event], ...] = (
     ApprovalDecided,
     TimerFired,
 )
+
+# Before one of these is handled, a driver that knows how far the loudspeaker is says so by a Played: they
+# may cut the agent off, and the server is told how much was heard, then or with the next interruption.
+CUTTING: tuple[type[Event], ...] = (Interrupted, Interrupt, InterruptionSuspected, Send, AudioFailed)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *SERVER_EVENTS, *LOCAL_EVENTS)}

@@ -15,6 +15,7 @@ from convsm.machine.events import (
     DecideApproval,
     Event,
     Played,
+    Send,
     TextPart,
     TimerFired,
     ToolCalled,
@@ -40,6 +41,10 @@ class Guards(Context):
     def is_stale(self, event: AgentAudio) -> bool:
         """The audio belongs to a turn that was cut."""
         return self.fresh_from is not None and event.turn < self.fresh_from
+
+    def is_unseen_item(self, event: AgentAudio) -> bool:
+        """The server wants to be told about the item, and this is the first of it."""
+        return event.item is not None and event.item != self.latest_item
 
     def is_empty(self, event: AgentAudio) -> bool:
         """The message carries no samples."""
@@ -87,6 +92,10 @@ class Guards(Context):
     def is_progress(self, event: Played) -> bool:
         """The report says something new, and something is left."""
         return self.heard < event.through < self.handed
+
+    def is_finer(self, event: Played) -> bool:
+        """The report says how far into the next Play the loudspeaker is, and that is news."""
+        return event.through == self.heard < self.handed and event.beyond > self.beyond
 
     def opens_response(self, event: TextPart) -> bool:
         """Text-only: a part of a response that was not cut."""
@@ -145,6 +154,14 @@ class Guards(Context):
         return event.call_id in self.approvals
 
     # Sending
+
+    def is_reply_request(self, event: Send) -> bool:
+        """The message asks for a response, of which the server generates one at a time."""
+        return self.options.asks_replies and event.kind == "request"
+
+    def must_ask_reply(self, event: Send) -> bool:
+        """The message is a turn of the user's, and the server replies only when asked."""
+        return self.options.asks_replies and event.kind == "turn"
 
     def can_hold(self, event: Event) -> bool:
         """There is room among the messages that wait for the server's acceptance."""

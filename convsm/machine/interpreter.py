@@ -15,7 +15,7 @@ from transitions import Machine
 from convsm.machine.base import Event
 from convsm.machine.effects import Effect, StateChanged, Unexpected
 from convsm.machine.errors import RefusedCommand
-from convsm.machine.table import Row, State
+from convsm.machine.rows import Row, State
 from convsm.machine.validation import validate
 
 if TYPE_CHECKING:

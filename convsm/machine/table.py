@@ -11,59 +11,9 @@ because it has no row. Rows of one trigger and source are tried in order; the la
 
 from __future__ import annotations
 
-import attrs
+from convsm.machine.rows import State, row
 
-__all__ = ["GROUPS", "INITIAL", "ROWS", "STATES", "Row", "State"]
-
-
-@attrs.frozen
-class State:
-    """A state of the conversation.
-
-    Attributes:
-        name: Its name.
-        meaning: Its one meaning.
-        on_leave: Emitters that run whenever it is left.
-    """
-
-    name: str
-    meaning: str
-    on_leave: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Row:
-    """One fact of the automaton.
-
-    Attributes:
-        trigger: Name of an event class.
-        sources: States in which the row applies.
-        target: State it leads to; None stays, without leaving or entering anything.
-        when: Names of guards that must all hold.
-        do: Names of emitters, in order.
-        why: The reason, for the documents.
-    """
-
-    trigger: str
-    sources: tuple[str, ...]
-    target: str | None
-    when: tuple[str, ...]
-    do: tuple[str, ...]
-    why: str
-
-
-def row(
-    trigger: str,
-    source: str | tuple[str, ...],
-    target: str | None,
-    *,
-    when: tuple[str, ...] = (),
-    do: tuple[str, ...] = (),
-    why: str,
-) -> Row:
-    """Write down one row; a single source may stand without its tuple."""
-    return Row(trigger, (source,) if isinstance(source, str) else source, target, when, do, why)
-
+__all__ = ["GROUPS", "INITIAL", "ROWS", "STATES"]
 
 INITIAL = "idle"
 
@@ -114,14 +64,18 @@ ROWS = (
     # The agent speaks
     row("AgentAudio", SILENT, None, when=("is_queueable",), do=("cancel_settle_timer", "play", "notify"),
         why="playout is paused: what comes of that turn waits, as it does"),
-    row("AgentAudio", "interrupted", None, when=("is_overflowing",), do=("cut_in", "arm_settle_timer"),
+    row("AgentAudio", "interrupted", None, when=("is_overflowing",),
+        do=("note_unplayed", "cut_in", "arm_settle_timer"),
         why="more than may wait: the interruption counts as confirmed"),
-    row("AgentAudio", ("listening", "tool_running"), None, when=("is_overflowing",), do=("cut_in",),
+    row("AgentAudio", ("listening", "tool_running"), None, when=("is_overflowing",),
+        do=("note_unplayed", "cut_in"),
         why="more than may wait: the turn is given up unheard"),
     row("AgentAudio", SILENT, "agent_speaking", when=("is_playable",), do=("supersede", "play", "notify"),
         why="first audio takes the floor; a paused turn before it is over"),
     row("AgentAudio", "agent_speaking", None, when=("is_playable",), do=("play", "notify"),
         why="speech goes on"),
+    row("AgentAudio", OPEN, None, when=("is_stale", "is_unseen_item"), do=("withdraw_item",),
+        why="begun when its turn was cut: the server shall know that nothing of it is heard"),
     row("AgentAudio", OPEN, None, when=("is_stale",), why="late audio of a turn already cut"),
     row("AgentAudio", OPEN, None, when=("is_empty",), do=("notify",), why="alignment may come without sound"),
     row("AgentAudio", LIVE, None, do=("diagnose_unplayable",), why="there is nothing to play it on"),
@@ -132,12 +86,14 @@ ROWS = (
         why="the turn ends when the loudspeaker runs dry, not when the last message arrives"),
     row("Played", "agent_speaking", None, when=("is_progress",), do=("note_heard",), why="more is queued"),
     row("Played", "interrupted", None, when=("is_last_heard",),
-        do=("note_heard", "resume_playout", "arm_settle_timer"),
+        do=("note_heard", "resume_playout", "arm_settle_timer", "ask_reply"),
         why="heard out: its last sample sounded before the pause took hold"),
     row("Played", ("listening", "tool_running"), None, when=("is_last_heard",),
-        do=("note_heard", "resume_playout"), why="it sounded before the pause took hold"),
+        do=("note_heard", "resume_playout", "ask_reply"), why="it sounded before the pause took hold"),
     row("Played", SILENT, None, when=("is_progress",), do=("note_heard",),
         why="it sounded before the pause took hold"),
+    row("Played", OPEN, None, when=("is_finer",), do=("note_heard",),
+        why="how far it came into what plays is what the server is told if that is cut"),
     row("Played", "closing", None, when=("is_last_heard",),
         do=("note_heard", "cancel_closing_timers", "stop_audio", "arm_close_timer"),
         why="the farewell was heard to its end"),
@@ -164,14 +120,18 @@ ROWS = (
     row("AgentResponse", "closing", None, why="too late to be of use"),
 
     # Interruption
-    row("Interrupted", "agent_speaking", "interrupted", do=("void_turn", "arm_settle_timer", "notify"),
+    row("Interrupted", "agent_speaking", "interrupted",
+        do=("void_turn", "arm_settle_timer", "notify"),
         why="the user cut in: silence now, whatever is queued"),
-    row("Interrupted", "interrupted", None, do=("void_turn", "arm_settle_timer", "notify"),
+    row("Interrupted", "interrupted", None,
+        do=("void_turn", "arm_settle_timer", "notify"),
         why="cut again before the next turn was known"),
-    row("Interrupted", ("connecting", "listening", "tool_running"), None, do=("void_turn", "notify"),
+    row("Interrupted", ("connecting", "listening", "tool_running"), None,
+        do=("void_turn", "notify"),
         why="nothing is audible, but older audio still on its way is void; a running tool goes on"),
     row("Interrupted", "closing", None, why="a farewell is not interrupted by a late message"),
-    row("Interrupt", "agent_speaking", "interrupted", do=("cut_in", "arm_settle_timer"),
+    row("Interrupt", "agent_speaking", "interrupted",
+        do=("cut_in", "arm_settle_timer"),
         why="the user wants silence now, whatever the server thinks"),
     row("Interrupt", "interrupted", None, when=("is_undecided",), do=("cut_in", "arm_settle_timer"),
         why="confirmed: what is paused is never heard"),
@@ -187,8 +147,8 @@ ROWS = (
     row("InterruptionSuspected", SILENT, None, when=("can_pause",), do=("pause_playout",),
         why="the user speaks before the agent does: its first sample is held back"),
     row("InterruptionSuspected", EVERYWHERE, None, why="there is nothing that could pause"),
-    row("InterruptionDismissed", SILENT, "agent_speaking", when=("is_undecided",), do=("resume_playout",),
-        why="a false interruption: on from the very sample"),
+    row("InterruptionDismissed", SILENT, "agent_speaking", when=("is_undecided",),
+        do=("resume_playout", "ask_reply"), why="a false interruption: on from the very sample"),
     row("InterruptionDismissed", SILENT, None, do=("resume_playout",), why="nothing is waiting to be heard"),
     row("InterruptionDismissed", ("idle", "connecting", "agent_speaking", "closing"), None,
         why="nothing is paused"),
@@ -206,6 +166,17 @@ ROWS = (
     row("TimerFired", "interrupted", "listening", when=("is_settle_due",), do=("take_timer",),
         why="nothing followed the interruption"),
 
+    # Replies that have to be asked for
+    row("ResponseStarted", LIVE, None, do=("note_response_started", "notify"),
+        why="one response is generated at a time"),
+    row("ResponseStarted", "closing", None, why="too late to be of use"),
+    row("ResponseEnded", LIVE, None, do=("note_response_ended", "ask_reply", "notify"),
+        why="what waited for its end is asked for now"),
+    row("ResponseEnded", "closing", None, why="too late to be of use"),
+    row("ResponseRefused", LIVE, None, do=("note_response_refused", "ask_reply"),
+        why="another one came first, or it cannot be had"),
+    row("ResponseRefused", "closing", None, why="too late to be of use"),
+
     # Tools
     row("ToolCalled", "interrupted", None, when=("is_new_call", "is_undecided"), do=("run_tool",),
         why="tools run on while an interruption is undecided"),
@@ -216,15 +187,26 @@ ROWS = (
     row("ToolCalled", LIVE, None, do=("diagnose_repeated_call",),
         why="one id is one call, answered at most once"),
     row("ToolCalled", "closing", None, why="it could no longer be answered"),
-    row("ToolCompleted", "tool_running", "listening", when=("is_last_open_call",), do=("answer_call",),
-        why="the last awaited result is in"),
-    row("ToolCompleted", LIVE, None, when=("is_open_call",), do=("answer_call",),
+    row("ToolCompleted", "tool_running", "listening", when=("is_last_open_call",),
+        do=("note_reply_to_call", "answer_call"), why="the last awaited result is in"),
+    row("ToolCompleted", "interrupted", None, when=("is_open_call", "is_undecided"),
+        do=("note_reply_to_call", "answer_call"), why="a reply to it is wanted if the agent goes on"),
+    row("ToolCompleted", "interrupted", None, when=("is_open_call",), do=("answer_call",),
+        why="the user has the floor; the reply to them will know the result"),
+    row("ToolCompleted", ("connecting", "listening", "agent_speaking", "tool_running"), None,
+        when=("is_open_call",), do=("note_reply_to_call", "answer_call"),
         why="each result goes out at once"),
     row("ToolCompleted", EVERYWHERE, None, why="cancelled or answered before"),
 
-    row("AnswerCall", "tool_running", "listening", when=("is_last_open_call",), do=("answer_by_hand",),
+    row("AnswerCall", "tool_running", "listening", when=("is_last_open_call",),
+        do=("note_reply_to_call", "answer_by_hand"),
         why="the last awaited result is in, by hand"),
-    row("AnswerCall", LIVE, None, when=("is_awaited_call",), do=("answer_by_hand",),
+    row("AnswerCall", "interrupted", None, when=("is_awaited_call", "is_undecided"),
+        do=("note_reply_to_call", "answer_by_hand"), why="a reply to it is wanted if the agent goes on"),
+    row("AnswerCall", "interrupted", None, when=("is_awaited_call",), do=("answer_by_hand",),
+        why="the user has the floor; the reply to them will know the result"),
+    row("AnswerCall", ("connecting", "listening", "agent_speaking", "tool_running"), None,
+        when=("is_awaited_call",), do=("note_reply_to_call", "answer_by_hand"),
         why="answered by hand; the handler's own result will be ignored"),
     row("AnswerCall", LIVE, None, do=("reject_answer",), why="one call is answered at most once"),
 
@@ -258,6 +240,21 @@ ROWS = (
     row("Malformed", "closing", None, why="too late to be of use"),
 
     # The user sends
+    row("Send", "connecting", None, when=("is_reply_request",), do=("note_wanted_reply",),
+        why="asked for once the server accepts"),
+    row("Send", "connecting", None, when=("must_ask_reply", "can_hold"), do=("hold", "note_wanted_reply"),
+        why="held until the server accepts, and asked for a reply then"),
+    row("Send", OPEN, None, when=("is_reply_request",), do=("note_wanted_reply", "ask_reply"),
+        why="asked for once the server is free"),
+    row("Send", "agent_speaking", "interrupted", when=("must_ask_reply",),
+        do=("cut_in", "arm_settle_timer", "transmit", "note_wanted_reply", "ask_reply"),
+        why="a message of the user's interrupts, and this server cuts nothing by itself"),
+    row("Send", "interrupted", None, when=("must_ask_reply", "is_undecided"),
+        do=("cut_in", "arm_settle_timer", "transmit", "note_wanted_reply", "ask_reply"),
+        why="confirmed: what is paused is never heard"),
+    row("Send", SILENT, None, when=("must_ask_reply",),
+        do=("cut_in", "transmit", "note_wanted_reply", "ask_reply"),
+        why="the reply is to this message, not to what came before"),
     row("Send", OPEN, None, do=("transmit",), why="messages go out in the order of the calls"),
     row("Send", "connecting", None, when=("can_hold",), do=("hold",), why="held until the server accepts"),
     row("Send", "connecting", None, do=("reject_overflow",), why="a bound on what is held"),
@@ -278,9 +275,9 @@ ROWS = (
     row("AudioFailed", "agent_speaking", "listening", do=("lose_playout", "stop_audio", "diagnose_audio"),
         why="silent now; configured to go on without audio"),
     row("AudioFailed", "interrupted", None, when=("is_undecided",),
-        do=("lose_playout", "stop_audio", "diagnose_audio", "arm_settle_timer"),
+        do=("lose_playout", "stop_audio", "diagnose_audio", "arm_settle_timer", "ask_reply"),
         why="what was paused cannot go on; configured to go on without audio"),
-    row("AudioFailed", SILENT, None, do=("lose_playout", "stop_audio", "diagnose_audio"),
+    row("AudioFailed", SILENT, None, do=("lose_playout", "stop_audio", "diagnose_audio", "ask_reply"),
         why="configured to go on without audio"),
     row("AudioFailed", "closing", None, when=("is_draining",),
         do=("lose_playout", "cancel_closing_timers", "stop_audio", "arm_close_timer"),
@@ -323,6 +320,12 @@ ROWS = (
         why="the last thing that was open"),
     row("SocketClosed", "closing", None, do=("note_socket_closed",), why="audio is still open"),
     row("SocketClosed", "idle", None, why="it was waited for long enough"),
+    row("SessionFailed", "connecting", "closing",
+        do=("blame_server", "wind_down", "close_socket", "arm_close_timer"),
+        why="the server does not accept the session"),
+    row("SessionFailed", OPEN, None, do=("note_failure", "arm_hang_up_timer"),
+        why="the server is about to close"),
+    row("SessionFailed", "closing", None, why="ending already; the first cause stands"),
     row("AgentHungUp", LIVE, None, do=("note_hang_up", "arm_hang_up_timer"),
         why="the server is about to close"),
     row("AgentHungUp", "closing", None, why="ending already; the first cause stands"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from convsm.machine.errors import TableError
-from convsm.machine.table import Row, State
+from convsm.machine.rows import Row, State
 
 __all__ = ["validate"]
 

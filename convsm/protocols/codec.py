@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from convsm.machine.events import Event
+from convsm.protocols.capabilities import Capabilities
 
 __all__ = ["Codec"]
 
@@ -12,8 +13,14 @@ __all__ = ["Codec"]
 class Codec(Protocol):
     """Translates between the frames of one vendor's protocol and events and messages.
 
-    A codec is pure and keeps no state between calls, hence may be used from any thread.
+    A codec belongs to one session. ``decode`` is called by one thread at a time, in the order of the
+    frames; it may remember what later frames refer to, and nothing else may. All others only read: they
+    are called from any thread, more than once for one message too.
     """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be done in a session of this protocol, with the options it was given."""
 
     def decode(self, frame: str | bytes) -> tuple[Event, ...]:
         """Return the events that a server's frame means, in order.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal
 
-import orjson
 import pybase64
 
 from convsm.errors import ConfigurationError, ProtocolError
@@ -16,14 +15,14 @@ from convsm.machine.events import (
     AgentResponse,
     Event,
     Interrupted,
-    Malformed,
     Pinged,
     SessionReady,
     TextPart,
     ToolCalled,
     UserTranscript,
 )
-from convsm.protocols.elevenlabs_reports import REPORTS, Decoder, alignment, part_text, unknown
+from convsm.protocols.capabilities import Capabilities
+from convsm.protocols.elevenlabs_reports import REPORTS, Decoder, alignment, part_text
 from convsm.protocols.messages import (
     ContextualUpdate,
     Feedback,
@@ -31,6 +30,7 @@ from convsm.protocols.messages import (
     UserActivity,
     UserMessage,
 )
+from convsm.protocols.reading import decode_frame
 from convsm.protocols.wire import (
     Json,
     Wrong,
@@ -45,7 +45,24 @@ from convsm.protocols.wire import (
     whole,
 )
 
-__all__ = ["DECODERS", "ENCODERS", "TOOL_ERROR_TYPES", "ElevenLabsCodec"]
+__all__ = ["CAPABILITIES", "DECODERS", "ENCODERS", "TOOL_ERROR_TYPES", "ElevenLabsCodec"]
+
+CAPABILITIES = Capabilities(
+    protocol="ElevenLabs agents",
+    server_turn_detection=True,
+    interim_transcripts=True,
+    user_transcripts=True,
+    interruption_event=True,
+    needs_continuous_audio=True,
+    user_activity=True,
+    feedback=True,
+    uploaded_files=True,
+    mcp_approval=True,
+    audio_alignment=True,
+    latency_pings=True,
+    response_corrections=True,
+    agent_reports=True,
+)
 
 # What a tool result may call its failure; the server closes on any other.
 TOOL_ERROR_TYPES = frozenset(
@@ -267,31 +284,23 @@ class ElevenLabsCodec:
     def __init__(self, opening: Iterable[bytes] = (), *, equal_id: Literal["play", "drop"] = "play") -> None:
         if equal_id not in ("play", "drop"):
             raise ConfigurationError(f"equal_id is {equal_id!r}; choose 'play' or 'drop'.")
-        self._opening = tuple(opening)
+        # Copied, for orjson's own take 4 kB each, and these are kept as long as the session.
+        self._opening = tuple(bytes(memoryview(frame)) for frame in opening)
         self._decoders = DECODERS
         if equal_id == "drop":
             self._decoders = DECODERS | {"interruption": partial(_interruption, first_fresh=1)}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be done in a session of this protocol."""
+        return CAPABILITIES
 
     def decode(self, frame: str | bytes) -> tuple[Event, ...]:
         """Return the events that a server's frame means, in order.
 
         It never raises: what cannot be read becomes one Malformed, which holds names of the protocol only.
         """
-        try:
-            message = orjson.loads(frame)
-        except Exception:  # whatever the parser has against it, the frame is to blame and not the session
-            return (Malformed("", "", "not JSON in UTF-8 of sane depth"),)
-        if type(message) is not dict:
-            return (Malformed("", "", "not a JSON object"),)
-        kind = message.get("type")
-        if type(kind) is not str:
-            return (Malformed("", "type", "missing" if kind is None else "not a string"),)
-        decoder = self._decoders.get(kind)
-        try:
-            return unknown(kind, message) if decoder is None else decoder(message)
-        except Wrong as wrong:
-            # Only a type of the protocol's own is named: another could hold anything.
-            return (Malformed("" if decoder is None else kind, wrong.field, wrong.problem),)
+        return decode_frame(frame, self._decoders)
 
     def encode(self, message: object) -> bytes:
         """Return the frame that says a message, as UTF-8 for a text frame.

@@ -9,7 +9,8 @@ import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.protocols.elevenlabs_overrides import ConfigurationOverride, SourceInfo, ToolMocking, said
-from convsm.protocols.elevenlabs_urls import SOURCE, redact_url
+from convsm.protocols.elevenlabs_urls import SOURCE
+from convsm.protocols.urls import redact_url
 from convsm.protocols.wire import Json, dump
 from convsm.version import VERSION
 

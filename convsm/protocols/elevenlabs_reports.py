@@ -26,7 +26,6 @@ from convsm.protocols.reports import (
     TentativeAgentResponse,
     TentativeTranscript,
     TurnProbability,
-    UnknownMessage,
     VadScore,
 )
 from convsm.protocols.tool_reports import (
@@ -52,7 +51,7 @@ from convsm.protocols.wire import (
     whole,
 )
 
-__all__ = ["REPORTS", "Decoder", "alignment", "part_text", "unknown"]
+__all__ = ["REPORTS", "Decoder", "alignment", "part_text"]
 
 Decoder = Callable[[Json], tuple[Event, ...]]
 
@@ -90,13 +89,6 @@ def part_text(part: Json, kind: str) -> str:
     if kind == "delta":
         return text(part, "text")
     return maybe_text(part, "text") or ""
-
-
-def unknown(kind: str, message: Json) -> tuple[Event, ...]:
-    """Return the event for a message of a type that nobody has heard of."""
-    if too_deep(message):
-        raise Wrong("", "nested too deeply")
-    return (Informed(UnknownMessage(kind, message)),)
 
 
 # What is said

@@ -12,6 +12,7 @@ from convsm.audio.formats import audio_format
 from convsm.machine.effects import Play, StartAudio
 from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
 from convsm.runtime.audio_port import HELD_BYTES, REFERENCE_FORMAT, failure_text, warn_of_formats
+from convsm.runtime.hearing import Hearing
 from convsm.runtime.reckoning import PlayoutReckoning
 from convsm.runtime.timers import Timers
 
@@ -51,9 +52,11 @@ class AsyncAudioPort:
         # Bounded by HELD_BYTES.
         self._speech: deque[Play] = deque()
         self._speech_bytes = 0
+        self._hearing = Hearing(self._reporting, self._reckoning)
         self._has_begun = False
         self._has_to_interrupt = False
         self._is_handing_over = False
+        self._is_cut = False
         self._is_stopping = False
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -87,15 +90,20 @@ class AsyncAudioPort:
             self._note_silence()
             return
         self._has_to_interrupt = True
-        if self._is_handing_over:
-            assert self._task is not None
-            self._task.cancel()
+        self._cut_output()
         self._wake()
 
     def stop(self) -> None:
-        """Close the interface, once its start has returned."""
+        """Close the interface, once its start has returned; an output that is still awaited is cancelled."""
         self._is_stopping = True
+        self._speech.clear()
+        self._cut_output()
         self._wake()
+
+    @property
+    def heard(self) -> tuple[int, int] | None:
+        """How much of the agent's speech was heard; see Hearing."""
+        return self._hearing.heard
 
     async def join(self, timeout: float) -> None:
         """Wait for the interface's stop to return, for so many seconds at most."""
@@ -118,21 +126,32 @@ class AsyncAudioPort:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _cut_output(self) -> None:
+        # Only what was handed over before the interruption, and that once: cancellations are counted.
+        is_wanted = self._has_to_interrupt or self._is_stopping
+        if not is_wanted or not self._is_handing_over or self._is_cut:
+            return
+        assert self._task is not None
+        if self._task is asyncio.current_task():
+            # Asked for by the output itself, which is to be cut where it waits and nowhere behind that.
+            asyncio.get_running_loop().call_soon(self._cut_output)
+        else:
+            self._is_cut = True
+            self._task.cancel()
+
     async def _run(self, effect: StartAudio) -> None:
         interface = self._interface
         assert interface is not None
         is_started = False
         try:
-            await self._open(interface, effect)
-            is_started = True
-            self._post(AudioStarted())
-            await self._serve(interface)
+            is_started = await self._open(interface, effect)
+            if is_started:
+                await self._serve(interface)
+            else:
+                await self._until_stopping()
         except asyncio.CancelledError:
             # The loop is shut down, or the interface's own code was cancelled: the devices are closed.
             self._post(AudioFailed("the audio interface was cancelled"))
-        except Exception as error:
-            self._fail("start", error)
-            await self._until_stopping()
         try:
             if is_started:
                 await interface.stop()
@@ -141,7 +160,16 @@ class AsyncAudioPort:
         finally:
             self._post(AudioStopped())
 
-    async def _open(self, interface: AsyncAudioInterface, effect: StartAudio) -> None:
+    async def _open(self, interface: AsyncAudioInterface, effect: StartAudio) -> bool:
+        try:
+            await self._start(interface, effect)
+        except Exception as error:
+            self._fail("start", error)
+            return False
+        self._post(AudioStarted())
+        return True
+
+    async def _start(self, interface: AsyncAudioInterface, effect: StartAudio) -> None:
         output_format, input_format = audio_format(effect.output_format), audio_format(effect.input_format)
         self._reckoning.format = output_format
         if self._reporting is not None:
@@ -174,10 +202,12 @@ class AsyncAudioPort:
         except Exception as error:
             self._fail("interrupt", error)
         else:
+            self._hearing.flush()
             self._note_silence()
 
     async def _hand_over(self, interface: AsyncAudioInterface, play: Play) -> None:
         self._speech_bytes -= len(play.audio)
+        self._hearing.hand_over(play)
         self._is_handing_over = True
         try:
             if self._reporting is not None:
@@ -185,9 +215,7 @@ class AsyncAudioPort:
                 return
             await interface.output(play.audio)
         except asyncio.CancelledError:
-            # Cancelled by flush; Python 3.11 counts, so that a cancellation from elsewhere is told apart.
-            uncancel = getattr(self._task, "uncancel", lambda: 0)
-            if not self._has_to_interrupt or uncancel() > 0:
+            if not self._is_cut or self._take_back_cut() > 0:
                 raise
             return
         except Exception as error:
@@ -195,8 +223,18 @@ class AsyncAudioPort:
             return
         finally:
             self._is_handing_over = False
-        if not self._has_to_interrupt:
+            self._take_back_cut()
+        if not (self._has_to_interrupt or self._is_stopping):
             self._reckoning.hand_over(play)
+
+    def _take_back_cut(self) -> int:
+        """Have the output's cancellation count no more; return how many others are asked for."""
+        if not self._is_cut:
+            return 0
+        self._is_cut = False
+        # Python 3.10 does not count.
+        uncancel = getattr(self._task, "uncancel", lambda: 0)
+        return int(uncancel())
 
     def _fail(self, method: str, error: Exception) -> None:
         logger.debug("%s raised", method, exc_info=error)

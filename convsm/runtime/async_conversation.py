@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConvsmError
+from convsm.machine.effects import RequestReply
 from convsm.machine.events import DecideApproval
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import answer_by_hand
 from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
+from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import AsyncEventStream
-from convsm.runtime.wiring import Opening, upload_file
+from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
@@ -26,16 +29,18 @@ __all__ = ["AsyncConversation"]
 
 
 class AsyncConversation(ConversationBase[AsyncDriver]):
-    """A voice or text conversation with an ElevenLabs agent, on an event loop.
+    """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on an event loop.
 
     All methods belong to the thread of one running event loop, and may be called in every state, from any
     task, callback, tool or method of the audio interface there. The conversation can be started again after
     it ended. As a context manager it starts, waits until the server has accepted, and ends when the body
-    is left, also by cancellation.
+    is left, also by cancellation. One that is still on when ``asyncio.run`` ends is closed and announced, as
+    an error.
 
     Callbacks and tools may be plain functions or coroutine functions. Callbacks run one at a time, in order,
     in a task of their own: one that waits delays only other callbacks, and one that raises is logged and ends
-    nothing. A plain callback must not block; a plain tool may, it runs on a thread.
+    nothing. A plain callback must not block; a plain tool may, it runs on a thread. Callbacks see the context
+    variables of the call of ``start_session``.
 
     Attributes:
         client: As given to the constructor, like all attributes named as its arguments.
@@ -97,8 +102,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
 
         Returns once the session is idle, the audio interface has stopped and the callbacks have run, or
         one second after it became idle; from a callback or a tool it waits for idle only. If the waiting
-        task is cancelled, the conversation is ended as by ``end_session`` and cleaned up before
-        CancelledError goes on.
+        task is cancelled, however often, the conversation is ended as by ``end_session`` and cleaned up
+        before CancelledError goes on; a callback or a tool that is cancelled does not wait for that.
 
         Returns:
             The conversation's id; None if it ended before the server accepted.
@@ -112,7 +117,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             await self._settle(driver)
         except asyncio.CancelledError:
             driver.end()
-            await self._settle(driver)
+            if not driver.is_current:
+                await _undisturbed(self._settle(driver))
             raise
         return self._outcome(driver)
 
@@ -148,7 +154,8 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
-        active: the agent stays quiet for a while, and believes that it was heard.
+        active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
+        stop, and how much was heard.
 
         Raises:
             RuntimeError: There is no session.
@@ -166,6 +173,43 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             RuntimeError: There is no session, it is ending, or too much waits to be sent.
         """
         self._started("send_user_message").send(UserMessage(text))
+
+    async def generate_reply(self, instructions: str | None = None) -> None:
+        """Have the agent reply now, where the protocol can (OpenAI Realtime).
+
+        It is asked for once the server is free: a running response and open tool calls come first.
+
+        Args:
+            instructions: What holds for this reply in place of the session's instructions.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol's agents reply by themselves.
+        """
+        self._started("generate_reply").send(RequestReply(instructions))
+
+    async def say(self, text: str) -> None:
+        """Have the agent say something word for word, where the protocol can (OpenAI Realtime).
+
+        The model is told to; nothing makes it.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: As for generate_reply.
+        """
+        await self.generate_reply(f"Say exactly this, word for word, and nothing else: {text}")
+
+    async def send(self, message: object) -> None:
+        """Send any typed message that the protocol knows, such as CommitAudio of OpenAI Realtime.
+
+        Args:
+            message: A value of ``convsm.protocols.messages`` or ``convsm.protocols.turn_messages``.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol has no such message.
+        """
+        self._started("send").send(message)
 
     async def send_contextual_update(self, text: str, context_id: str | None = None) -> None:
         """Tell the agent something without taking a turn.
@@ -289,6 +333,14 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             return opening.url(str(answer.signed_url))
 
         return resolve_url
+
+
+async def _undisturbed(cleanup: Coroutine[Any, Any, None]) -> None:
+    """Wait for something that ends soon, through all cancellations; the caller passes on the first."""
+    task = asyncio.get_running_loop().create_task(cleanup, name="convsm-cleanup")
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
 
 
 async def _answered(ask: Callable[[], Any], is_asynchronous: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from contextlib import suppress
 from typing import Any
 
 from convsm.audio.interface import AudioInterface
@@ -44,11 +45,14 @@ class AsyncDriver(Driver):
 
     def _make_parts(self, wiring: Wiring) -> None:
         loop = asyncio.get_running_loop()
+        # What is started in it, and what that starts, knows whose it is.
+        self._context = contextvars.copy_context()
+        self._context.run(_current.set, self)
         self.is_ready = asyncio.Event()
         self.is_over = asyncio.Event()
         self.timers = self._make_timers(loop)
-        self._inbox = AsyncInbox(self._take, self.timers.clock, self._diagnose, loop)
-        self._notifier = AsyncNotifier(loop)
+        self._inbox = AsyncInbox(self._take, self.timers.clock, self._diagnostics.say, loop)
+        self._notifier = AsyncNotifier(loop, self._context.copy())
         self._tools = ToolRunner(
             wiring.tools,
             self._inbox.post_from_thread,
@@ -58,9 +62,6 @@ class AsyncDriver(Driver):
         )
         self.transport = AsyncTransport(self._inbox.post, self._decode, wiring.resolve_url, wiring.transport)
         self._audio = self._make_audio(wiring.audio)
-        # What is started in it, and what that starts, knows whose it is.
-        self._context = contextvars.copy_context()
-        self._context.run(_current.set, self)
 
     def _make_audio(self, interface: Any) -> AsyncAudioPort | AudioPort:
         if isinstance(interface, AudioInterface):
@@ -97,7 +98,8 @@ class AsyncDriver(Driver):
             if isinstance(part, AudioPort):
                 await loop.run_in_executor(None, part.join, remaining)
             elif isinstance(part, ToolRunner):
-                await part.aclose()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(part.aclose(), remaining)
             else:
                 await part.join(remaining)
         if self.is_recorded:

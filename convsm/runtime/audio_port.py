@@ -11,6 +11,7 @@ from convsm.audio.interface import AudioInterface, ReportingAudioInterface
 from convsm.errors import AudioError
 from convsm.machine.effects import Play, StartAudio
 from convsm.machine.events import AudioFailed, AudioStarted, AudioStopped, Event, Played, UserAudio
+from convsm.runtime.hearing import Hearing
 from convsm.runtime.reckoning import PlayoutReckoning
 from convsm.runtime.timers import Timers
 
@@ -76,6 +77,7 @@ class AudioPort:
         self._note_silence = note_silence
         self._reporting = interface if isinstance(interface, ReportingAudioInterface) else None
         self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
+        self._hearing = Hearing(self._reporting, self._reckoning)
         self._has_begun = False
         self._held: list[Play] = []
         self._held_bytes = 0
@@ -119,11 +121,17 @@ class AudioPort:
             except BaseException as error:
                 self._fail("interrupt", error)
                 return
+            self._hearing.flush()
         self._note_silence()
 
     def stop(self) -> None:
         """Close the interface on the worker, once its start has returned."""
         self._stop_wanted.set()
+
+    @property
+    def heard(self) -> tuple[int, int] | None:
+        """How much of the agent's speech was heard; see Hearing."""
+        return self._hearing.heard
 
     def join(self, timeout: float) -> bool:
         """Wait for the interface's stop to return; return whether it did."""
@@ -149,6 +157,7 @@ class AudioPort:
         self._post(AudioFailed(failure_text(self._interface, method, error)))
 
     def _hand_over(self, play: Play) -> None:
+        self._hearing.hand_over(play)
         try:
             if self._reporting is not None:
                 self._reporting.play(play.number, play.audio)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from convsm.errors import ConnectionFailed, RefusedCommand
+import attrs
+
+from convsm.errors import ConfigurationError, ConnectionFailed, RefusedCommand
 from convsm.machine import SessionOptions
 from convsm.machine.effects import AnnounceEnd, StateChanged
 from convsm.machine.events import Interrupted
@@ -15,18 +18,22 @@ from convsm.observation.entries import TranscriptEntry
 from convsm.observation.metrics import Measured
 from convsm.observation.session_metrics import SessionMetrics
 from convsm.protocols import messages
+from convsm.protocols.capabilities import CALLBACKS, check_requirements
 from convsm.protocols.elevenlabs_opening import ConversationInitiationData, OnPremInitiationData
 from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, MultimodalMessage
 from convsm.runtime.callbacks import observers
 from convsm.runtime.driver import Driver, Stream, Wiring
+from convsm.runtime.elevenlabs import Client, ElevenLabsOpening
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Client, DisconnectionDetails, Observer, Opening, multimodal_message
+from convsm.runtime.wiring import DisconnectionDetails, Observer, Opening, Service, multimodal_message
 from convsm.transport.options import TransportOptions
 
 if TYPE_CHECKING:
     from convsm.recording import Recorder
 
 __all__ = ["AFTER_END_SECONDS", "ConversationBase"]
+
+logger = logging.getLogger("convsm.session")
 
 # How long wait_for_session_end waits, once the session is idle, for callbacks and audio to finish.
 AFTER_END_SECONDS = 1.0
@@ -43,11 +50,11 @@ class ConversationBase(Generic[AnyDriver]):
 
     def __init__(
         self,
-        client: Client | None,
-        agent_id: str,
+        client: Client | Service | None,
+        agent_id: str | None = None,
         user_id: str | None = None,
         *,
-        requires_auth: bool,
+        requires_auth: bool | None = None,
         audio_interface: Any = None,
         config: ConversationInitiationData | None = None,
         client_tools: ClientTools | None = None,
@@ -99,7 +106,9 @@ class ConversationBase(Generic[AnyDriver]):
             client: An ``elevenlabs.ElevenLabs``, a ``convsm.ElevenLabs``, or anything with
                 ``_client_wrapper.get_base_url()`` and, for ``requires_auth``,
                 ``conversational_ai.conversations.get_signed_url(agent_id=…)``. An ``AsyncElevenLabs`` of
-                either makes works with ``AsyncConversation``. None suffices on-prem.
+                either makes works with ``AsyncConversation``. None suffices on-prem. For another protocol,
+                its own description of the server, such as ``OpenAIRealtime``: then the arguments
+                that are ElevenLabs' are left out.
             agent_id: Id of the agent.
             user_id: Id of the user; comes before the one in ``config``.
             requires_auth: Fetch a signed URL with the client's API key.
@@ -151,11 +160,28 @@ class ConversationBase(Generic[AnyDriver]):
             record_audio: Put the audio into the recording too.
             session_options: Timers and bounds; text_only and needs_audio are set by the arguments above.
             transport_options: Limits of the connection.
+
+        Raises:
+            TypeError: ``agent_id`` or ``requires_auth`` is missing, which ElevenLabs needs.
+            ConfigurationError: An argument does nothing with this protocol.
         """
+        if _is_service(client):
+            _refuse_all_of_elevenlabs(
+                agent_id=agent_id,
+                user_id=user_id,
+                requires_auth=requires_auth,
+                config=config,
+                on_prem_config=on_prem_config,
+                environment=environment,
+                equal_id=None if equal_id == "play" else equal_id,
+            )
+        elif agent_id is None or requires_auth is None:
+            missing = "agent_id" if agent_id is None else "requires_auth"
+            raise TypeError(f"{type(self).__name__}() needs {missing} with an ElevenLabs client")
         self.client = client
-        self.agent_id = agent_id
+        self.agent_id = agent_id or ""
         self.user_id = user_id
-        self.requires_auth = requires_auth
+        self.requires_auth = bool(requires_auth)
         self.audio_interface = audio_interface
         self.config = config or ConversationInitiationData()
         self.client_tools = client_tools or ClientTools()
@@ -263,17 +289,23 @@ class ConversationBase(Generic[AnyDriver]):
 
     def _attach(self, stream: Stream) -> None:
         """Have a stream read the session that is on, or the next one."""
-        driver = self._driver
-        if driver is not None and driver.ending is None:
-            driver.add_stream(stream)
-        else:
-            self._waiting_streams = (*self._waiting_streams, stream)
+        with self._starting:  # a start takes those that wait
+            driver = self._driver
+            if driver is not None and driver.ending is None:
+                driver.add_stream(stream)
+            else:
+                waiting = (each for each in self._waiting_streams if not each.is_closed)
+                self._waiting_streams = (*waiting, stream)
 
     # Putting it together
 
     def _opening(self) -> Opening:
-        return Opening(
-            client=self.client,
+        client: Any = self.client
+        if _is_service(client):
+            opening: Opening = client.opening(self.audio_interface is not None, self.allow_insecure)
+            return opening
+        return ElevenLabsOpening(
+            client=client,
             agent_id=self.agent_id,
             user_id=self.user_id,
             requires_auth=self.requires_auth,
@@ -282,6 +314,7 @@ class ConversationBase(Generic[AnyDriver]):
             environment=self.environment,
             has_audio=self.audio_interface is not None,
             allow_insecure=self.allow_insecure,
+            equal_id=self.equal_id,
         )
 
     def _resolver(self, opening: Opening) -> Callable[[], Any]:
@@ -291,12 +324,17 @@ class ConversationBase(Generic[AnyDriver]):
     def _wiring(self) -> Wiring:
         opening = self._opening()
         options = opening.session_options(self.session_options, self.audio_required)
+        codec = opening.codec()
+        wanted = [CALLBACKS[name] for name in CALLBACKS if getattr(self, name) is not None]
+        for warning in check_requirements(wanted, codec.capabilities):
+            logger.warning("%s", warning)
         streams, self._waiting_streams = self._waiting_streams, ()
+        transport = self.transport_options or TransportOptions()
         return Wiring(
             options=options,
-            codec=opening.codec(self.equal_id),
+            codec=codec,
             resolve_url=self._resolver(opening),
-            transport=self.transport_options or TransportOptions(),
+            transport=attrs.evolve(transport, headers={**opening.headers, **transport.headers}),
             audio=None if options.text_only else self.audio_interface,
             tools=self.client_tools,
             observers=observers(vars(self)),
@@ -317,7 +355,7 @@ class ConversationBase(Generic[AnyDriver]):
             fspath(self.record),
             options,
             include_audio=self.record_audio,
-            header={"protocol": "elevenlabs"},
+            header={"protocol": self._opening().protocol},
             append=is_restart,
         )
 
@@ -333,4 +371,17 @@ class ConversationBase(Generic[AnyDriver]):
         return (
             *([Observer("callback_disconnect", call_disconnect)] if disconnected is not None else []),
             *([Observer("callback_end_session", call_end)] if ended is not None else []),
+        )
+
+
+def _is_service(client: object) -> bool:
+    # Of the class, for a stand-in for a client may have an attribute of any name.
+    return hasattr(type(client), "opening")
+
+
+def _refuse_all_of_elevenlabs(**arguments: object) -> None:
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise ConfigurationError(
+            f"{', '.join(given)}: only ElevenLabs knows that; describe the session in the first argument."
         )

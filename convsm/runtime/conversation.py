@@ -9,12 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConfigurationError, ConvsmError
+from convsm.machine.effects import RequestReply
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
+from convsm.runtime.driver import Wiring
+from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.runtime.wiring import Opening, upload_file
+from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ __all__ = ["Conversation"]
 
 
 class Conversation(ConversationBase[ThreadedDriver], Answers):
-    """A voice or text conversation with an ElevenLabs agent, on threads.
+    """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on threads.
 
     All methods may be called from any thread, any callback, any tool and any method of the audio
     interface, in every state; each says what it does where it is of no use. The conversation can be
@@ -136,7 +139,8 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
-        active: the agent stays quiet for a while, and believes that it was heard.
+        active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
+        stop, and how much was heard.
 
         Raises:
             RuntimeError: There is no session.
@@ -154,6 +158,43 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
             RuntimeError: There is no session, it is ending, or too much waits to be sent.
         """
         self._started("send_user_message").send(UserMessage(text))
+
+    def generate_reply(self, instructions: str | None = None) -> None:
+        """Have the agent reply now, where the protocol can (OpenAI Realtime).
+
+        It is asked for once the server is free: a running response and open tool calls come first.
+
+        Args:
+            instructions: What holds for this reply in place of the session's instructions.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol's agents reply by themselves.
+        """
+        self._started("generate_reply").send(RequestReply(instructions))
+
+    def say(self, text: str) -> None:
+        """Have the agent say something word for word, where the protocol can (OpenAI Realtime).
+
+        The model is told to; nothing makes it.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: As for generate_reply.
+        """
+        self.generate_reply(f"Say exactly this, word for word, and nothing else: {text}")
+
+    def send(self, message: object) -> None:
+        """Send any typed message that the protocol knows, such as CommitAudio of OpenAI Realtime.
+
+        Args:
+            message: A value of ``convsm.protocols.messages`` or ``convsm.protocols.turn_messages``.
+
+        Raises:
+            RuntimeError: As for send_user_message.
+            ProtocolError: The protocol has no such message.
+        """
+        self._started("send").send(message)
 
     def send_contextual_update(self, text: str, context_id: str | None = None) -> None:
         """Tell the agent something without taking a turn.
@@ -242,6 +283,13 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
         return stream
 
     # Putting it together
+
+    def _wiring(self) -> Wiring:
+        if inspect.iscoroutinefunction(getattr(self.audio_interface, "start", None)):
+            raise ConfigurationError(
+                "The audio interface is asynchronous; use AsyncConversation, or give an AudioInterface."
+            )
+        return super()._wiring()
 
     def _resolver(self, opening: Opening) -> Callable[[], str]:
         def resolve_url() -> str:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
@@ -16,12 +16,14 @@ from convsm.errors import AudioError, RefusedCommand
 from convsm.machine import Session, SessionOptions, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
 from convsm.machine.events import (
+    CUTTING,
     AnswerCall,
     DecideApproval,
     End,
     Event,
     Informed,
     Interrupt,
+    Played,
     Send,
     Start,
     TimerFired,
@@ -29,14 +31,14 @@ from convsm.machine.events import (
 from convsm.observation.metrics import Metrics
 from convsm.observation.transcript import Transcript
 from convsm.protocols.codec import Codec
-from convsm.protocols.messages import ServerError
+from convsm.protocols.messages import MultimodalMessage, UserMessage
+from convsm.runtime.diagnostics import Diagnostics
 from convsm.runtime.parts import AudioPlayer, Flag, Inbox, Notifying, ToolCalls, Transport
 from convsm.runtime.stream import RAW, FrameReceived, FrameSent, UnhandledTool
 from convsm.runtime.timers import Timers
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import DisconnectionDetails, Observer
 from convsm.transport.options import TransportOptions
-from convsm.transport.uplink import UplinkDropped
 
 if TYPE_CHECKING:
     from convsm.recording import Recorder
@@ -45,9 +47,12 @@ __all__ = ["Driver", "Stream", "Wiring"]
 
 logger = logging.getLogger("convsm.session")
 
-# How many different diagnostics are logged as warnings; a server that goes on is logged at DEBUG.
-DIAGNOSTIC_LIMIT = 100
-
+# What a message is to the machine, if not just a message.
+KINDS: Mapping[type, Literal["turn", "request"]] = {
+    UserMessage: "turn",
+    MultimodalMessage: "turn",
+    effects.RequestReply: "request",
+}
 # Commands whose callers are told that the session is over.
 ANSWERED = (Send, Interrupt, AnswerCall, DecideApproval)
 
@@ -60,14 +65,18 @@ class Stream(Protocol):
     """A reader of everything that happens."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it reads no more."""
+
+    @property
     def wants_frames(self) -> bool:
         """Whether raw frames are wanted."""
 
     def put(self, event: object) -> None:
         """Add an event; never blocks."""
 
-    def close(self) -> None:
-        """Add no more."""
+    def close(self, last: object | None = None) -> None:
+        """Add no more but a last event, which is never dropped; a second close does nothing."""
 
 
 @attrs.frozen
@@ -111,7 +120,6 @@ class Driver(ABC):
     Attributes:
         session: The session.
         ending: How it ended; None before.
-        diagnostics: How often something was to be said about it.
         transcript: What was said.
         metrics: What was measured.
     """
@@ -129,18 +137,17 @@ class Driver(ABC):
         """Put the parts together; nothing starts and nothing opens before ``start``."""
         self.session = Session(wiring.options)
         self.ending: AnnounceEnd | None = None
-        self.diagnostics = 0
         self.transcript = Transcript()
         self.metrics = Metrics()
         self._wiring = wiring
         self._streams: tuple[Stream, ...] = wiring.streams
         self._is_tapped = self._wants_frames()
-        self._diagnosed: set[str] = set()
-        self._server_error = ""
         # Before the parts, for it may raise and nothing else is to be cleaned up then.
         open_recorder = wiring.open_recorder
         self._recorder = open_recorder(wiring.options) if open_recorder is not None else None
         self._input_format = audio_format("pcm_16000")
+        # The clock is one of the parts, which in turn have something to say.
+        self._diagnostics = Diagnostics(lambda: self.timers.clock())
         self._make_parts(wiring)
         transport, audio, tools = self.transport, self._audio, self._tools
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
@@ -164,8 +171,8 @@ class Driver(ABC):
             effects.CancelTimer: lambda effect: self.timers.cancel(effect.name),
             effects.StateChanged: self._state_changed,
             effects.Notify: self._notify,
-            effects.Diagnose: lambda effect: self._diagnose(effect.what),
-            effects.Unexpected: lambda effect: self._diagnose(
+            effects.Diagnose: lambda effect: self._diagnostics.say(effect.what),
+            effects.Unexpected: lambda effect: self._diagnostics.say(
                 f"{effect.event} came in state {effect.state!r}; ignored"
             ),
             effects.AnnounceEnd: self._announce_end,
@@ -204,7 +211,7 @@ class Driver(ABC):
             raise RefusedCommand(
                 "Send", self.session.state, ("End",), "the network does not keep up with what is sent"
             )
-        self._inbox.call(Send(message))
+        self._inbox.call(Send(message, KINDS.get(type(message), "message")))
 
     def decide(self, command: AnswerCall | DecideApproval) -> None:
         """Answer by hand what the server waits for.
@@ -229,6 +236,11 @@ class Driver(ABC):
         self._inbox.post_at_once(End())
 
     @property
+    def diagnostics(self) -> int:
+        """How often something was to be said about the session."""
+        return self._diagnostics.count
+
+    @property
     def is_recorded(self) -> bool:
         """Whether the session is recorded."""
         return self._recorder is not None
@@ -241,11 +253,11 @@ class Driver(ABC):
     # Readers
 
     def add_stream(self, stream: Stream) -> None:
-        """Have a stream read everything from now on; one that comes after the end is closed."""
-        self._streams = (*self._streams, stream)
+        """Have a stream read everything from now on; one that comes after the end reads that only."""
+        self._streams = (*(each for each in self._streams if not each.is_closed), stream)
         self._is_tapped = self._wants_frames()
         if self.ending is not None:
-            stream.close()
+            stream.close(DisconnectionDetails.of(self.ending))
 
     def _wants_frames(self) -> bool:
         return any(stream.wants_frames for stream in self._streams) or any(
@@ -273,6 +285,13 @@ class Driver(ABC):
             if type(event) is Start:
                 raise Over
             return  # what belongs to a session that is over ends here
+        if type(event) in CUTTING and self.session.unheard:
+            heard = self._audio.heard
+            if heard is not None:
+                self._step(Played(*heard, at=event.at))
+        self._step(event)
+
+    def _step(self, event: Event) -> None:
         recorder = self._recorder
         try:
             asked = self.session.handle(event)
@@ -347,7 +366,7 @@ class Driver(ABC):
         subject: object = effect.event
         if type(subject) is Informed:
             subject = subject.message
-            self._note(subject)
+            self._diagnostics.note(subject)
         self._publish(subject)
 
     def _note_silence(self) -> None:
@@ -355,25 +374,8 @@ class Driver(ABC):
         for change in self.metrics.note_silenced(self.timers.clock()):
             self._publish(change)
 
-    def _note(self, message: object) -> None:
-        if type(message) is ServerError:
-            # A close frame holds 123 bytes of reason, so this much says all; a log line is not for more.
-            text = (message.message or message.error_type or "no text")[:500]
-            self._server_error = text
-            self._diagnose(f"the server reports an error: {text}")
-        elif type(message) is UplinkDropped:
-            self._diagnose("the network is slower than the microphone; the oldest audio was dropped")
-
-    def _diagnose(self, what: str) -> None:
-        self.diagnostics += 1
-        is_new = what not in self._diagnosed and len(self._diagnosed) < DIAGNOSTIC_LIMIT
-        if is_new:
-            self._diagnosed.add(what)
-        logger.log(logging.WARNING if is_new else logging.DEBUG, "%s", what)
-
     def _announce_end(self, effect: AnnounceEnd) -> None:
-        if self._server_error and effect.close_code is not None and effect.reason == "error":
-            effect = attrs.evolve(effect, message=f"{effect.message}; the server said: {self._server_error}")
+        effect = self._diagnostics.explain(effect)
         # From here on a new session may start, from a callback too: this one has let go of all before.
         self._tools.close()
         if self._recorder is not None:
@@ -389,5 +391,4 @@ class Driver(ABC):
             self.is_ready.set()
             self.is_over.set()
             for stream in self._streams:
-                stream.put(DisconnectionDetails.of(effect))
-                stream.close()
+                stream.close(DisconnectionDetails.of(effect))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from collections import deque
@@ -89,7 +90,10 @@ class Notifier:
                     self._condition.wait()
                 name, callback, arguments = self._queue.popleft()
             try:
-                callback(*arguments)
+                result = callback(*arguments)
+                if inspect.iscoroutine(result):
+                    result.close()
+                    logger.error("%s is a coroutine function; only AsyncConversation awaits it", name)
             except BaseException:
                 # Even SystemExit: a callback's thread is not the program.
                 logger.exception("%s raised; the conversation goes on", name)

@@ -85,6 +85,10 @@ class AudioPlayer(Protocol):
     def stop(self) -> None:
         """Close the interface."""
 
+    @property
+    def heard(self) -> tuple[int, int] | None:
+        """Number of the last Play that was heard whole, and bytes of the next; None if that is not known."""
+
 
 class ToolCalls(Protocol):
     """The client tools of one session."""

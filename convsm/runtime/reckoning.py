@@ -29,6 +29,18 @@ class PlayoutReckoning:
         self._dry_at = 0.0
         self._last_handed = 0
         self._is_reckoning = False
+        self._handed_bytes = 0
+
+    @property
+    def position(self) -> int:
+        """How many samples were heard by now, as far as durations tell."""
+        with self._lock:
+            return self._position()
+
+    def _position(self) -> int:
+        left = max(0.0, self._dry_at - self._timers.clock())
+        size = self.format.bytes_per_sample
+        return max(0, self._handed_bytes // size - round(left * self.format.rate))
 
     def hand_over(self, play: Play) -> None:
         """Take note that a piece has been handed over."""
@@ -36,6 +48,7 @@ class PlayoutReckoning:
             now = self._timers.clock()
             self._dry_at = max(self._dry_at, now) + self.format.seconds_of(len(play.audio))
             self._last_handed = play.number
+            self._handed_bytes += len(play.audio)
             if self._is_reckoning:
                 return
             self._is_reckoning = True
@@ -45,6 +58,7 @@ class PlayoutReckoning:
     def flush(self) -> None:
         """Take note that all was forgotten."""
         with self._lock:
+            self._handed_bytes = self._position() * self.format.bytes_per_sample
             self._dry_at = 0.0
             self._is_reckoning = False
         self._timers.cancel("playout")

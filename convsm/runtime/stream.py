@@ -75,6 +75,11 @@ class Subscription:
         self._is_closed = False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more is added; what waits can still be read."""
+        return self._is_closed
+
+    @property
     def wants_frames(self) -> bool:
         """Whether raw frames are wanted."""
         return any(issubclass(raw, self._kinds) for raw in RAW)
@@ -82,6 +87,12 @@ class Subscription:
     def wants(self, event: object) -> bool:
         """Whether an event is wanted."""
         return isinstance(event, self._kinds) if self._kinds else not isinstance(event, RAW)
+
+    def _end(self, last: object | None) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            if last is not None and self.wants(last):
+                self._queue.append(last)
 
     def _keep(self, event: object) -> bool:
         if self._is_closed or not self.wants(event):
@@ -98,8 +109,9 @@ class EventStream(Subscription):
 
     Events are those of ``convsm.machine.events`` that inform users, the messages of
     ``convsm.protocols.messages``, ``StateChanged``, ``TranscriptChanged``, ``Measured``,
-    ``SessionMeasured``, ``UnhandledTool``, ``FrameReceived``, ``FrameSent`` and, last,
-    ``DisconnectionDetails``. One reader at a time, on any thread; reading never delays the session.
+    ``SessionMeasured``, ``UnhandledTool`` (with ``callback_unhandled_tool`` only), ``FrameReceived``,
+    ``FrameSent`` and, last, ``DisconnectionDetails``. One reader at a time, on any thread; reading never
+    delays the session. Who stops reading before the end leaves it as a context manager or closes it.
 
     Attributes:
         dropped: How many events were dropped because the reader was 65,536 events behind.
@@ -116,10 +128,14 @@ class EventStream(Subscription):
             if self._keep(event):
                 self._condition.notify()
 
-    def close(self) -> None:
-        """Add no more; what waits can still be read."""
+    def close(self, last: object | None = None) -> None:
+        """Add no more; what waits can still be read.
+
+        Args:
+            last: An event behind all others, which is never dropped.
+        """
         with self._condition:
-            self._is_closed = True
+            self._end(last)
             self._condition.notify()
 
     def __iter__(self) -> Self:
@@ -159,9 +175,13 @@ class AsyncEventStream(Subscription):
         if self._keep(event):
             self._wake()
 
-    def close(self) -> None:
-        """Add no more; what waits can still be read."""
-        self._is_closed = True
+    def close(self, last: object | None = None) -> None:
+        """Add no more; what waits can still be read.
+
+        Args:
+            last: An event behind all others, which is never dropped.
+        """
+        self._end(last)
         self._wake()
 
     def _wake(self) -> None:

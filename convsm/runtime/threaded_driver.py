@@ -35,7 +35,7 @@ class ThreadedDriver(Driver):
         self.is_over = threading.Event()
         # The inbox does not exist yet; the timers' thread meets it only later.
         self.timers = type(self).make_timers(lambda: self._inbox.drain())
-        self._inbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnose)
+        self._inbox = Mailbox(self._take, self.timers.clock, self.timers.wake, self._diagnostics.say)
         self._notifier = Notifier()
         self._tools = ToolRunner(
             wiring.tools,

@@ -30,6 +30,8 @@ from convsm.testing.hostile import (
 from convsm.testing.http_requests import ReceivedFile
 from convsm.testing.loopback import HttpRequest, LoopbackAgent
 from convsm.testing.mcp import CallMcp, ExpectApproval, ReportMcpServers
+from convsm.testing.openai_connection import OpenAIConnection
+from convsm.testing.openai_loopback import OpenAILoopbackAgent
 from convsm.testing.script import (
     CallTool,
     CorrectResponse,
@@ -66,6 +68,8 @@ __all__ = [
     "Interrupt",
     "LoopbackAgent",
     "LoopbackConnection",
+    "OpenAIConnection",
+    "OpenAILoopbackAgent",
     "Pause",
     "Ping",
     "Received",

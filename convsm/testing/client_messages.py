@@ -8,12 +8,27 @@ from typing import Any
 import attrs
 import pybase64
 
-__all__ = ["Matcher", "Received", "decode_audio", "describe", "find_fault", "is_match", "name_kind"]
+__all__ = [
+    "Matcher",
+    "Received",
+    "Required",
+    "decode_audio",
+    "describe",
+    "find_fault",
+    "is_match",
+    "name_kind",
+]
+
+# The user's audio in the protocols that loopback agents speak: the message, as its type or its only key,
+# and where the audio stands in it.
+AUDIO = {"user_audio_chunk": "user_audio_chunk", "input_audio_buffer.append": "audio"}
 
 Matcher = str | Callable[[dict[str, Any]], bool]
 
+Required = Mapping[str, Mapping[str, type | tuple[type, ...]]]
+
 # What the service itself insists on in the client's messages: it closes with 1008 without it.
-REQUIRED: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+REQUIRED: Required = {
     "client_tool_result": {"tool_call_id": str, "result": str, "is_error": bool},
     "contextual_update": {"text": str},
     "conversation_initiation_client_data": {},
@@ -40,16 +55,21 @@ class Received:
     at: float
 
 
-def find_fault(message: object) -> str | None:
-    """Tell what the service would reject in parsed JSON, without its payload; None if nothing."""
+def find_fault(message: object, required: Required = REQUIRED) -> str | None:
+    """Tell what the service would reject in parsed JSON, without its payload; None if nothing.
+
+    Args:
+        message: The parsed JSON.
+        required: The fields that messages must have, and the types of these, by type of message.
+    """
     if not isinstance(message, dict):
         return "it is not a JSON object"
     if "user_audio_chunk" in message:
         return None
     message_type = message.get("type")
-    if not isinstance(message_type, str) or message_type not in REQUIRED:
+    if not isinstance(message_type, str) or message_type not in required:
         return f"the type {message_type!r} is unknown"
-    for field, kinds in REQUIRED[message_type].items():
+    for field, kinds in required[message_type].items():
         if field not in message:
             return f"{message_type} lacks {field}"
         if not isinstance(message[field], kinds):
@@ -59,24 +79,30 @@ def find_fault(message: object) -> str | None:
 
 def name_kind(message: dict[str, Any]) -> str:
     """Name the type of a message, ``user_audio`` for audio."""
-    return "user_audio" if "user_audio_chunk" in message else str(message.get("type"))
+    return "user_audio" if _audio_key(message) else str(message.get("type"))
+
+
+def _audio_key(message: dict[str, Any]) -> str | None:
+    kind = "user_audio_chunk" if "user_audio_chunk" in message else message.get("type")
+    return AUDIO.get(kind) if isinstance(kind, str) else None
 
 
 def decode_audio(message: object, fault: str | None) -> tuple[bytes, str | None]:
     """Return the user's audio in parsed JSON, if any, and the fault, one of its base64 included."""
-    if not isinstance(message, dict) or "user_audio_chunk" not in message:
+    key = _audio_key(message) if isinstance(message, dict) else None
+    if key is None or key not in message:  # type: ignore[operator]
         return b"", fault
     try:
-        return pybase64.b64decode(message["user_audio_chunk"], validate=True), fault
+        return pybase64.b64decode(message[key], validate=True), fault  # type: ignore[index]
     except (TypeError, ValueError):
-        return b"", "user_audio_chunk is not a base64 string"
+        return b"", f"{key} is not a base64 string"
 
 
 def is_match(what: Matcher, message: dict[str, Any]) -> bool:
     """Tell whether a message is of a type (``"user_audio"`` for the user's audio) or meets a predicate."""
     if not isinstance(what, str):
         return what(message)
-    return "user_audio_chunk" in message if what == "user_audio" else message.get("type") == what
+    return name_kind(message) == what or (what != "user_audio" and message.get("type") == what)
 
 
 def describe(what: Matcher) -> str:

@@ -7,15 +7,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import orjson
 from websockets.http11 import Request
 
 from convsm.testing.client_messages import (
+    REQUIRED,
     Matcher,
     Received,
+    Required,
     decode_audio,
     describe,
     find_fault,
@@ -57,6 +59,8 @@ class LoopbackConnection:
         script_done: Set when the script has ended, in whatever way.
         closed: Set when the TCP connection and the script have ended.
     """
+
+    required: ClassVar[Required] = REQUIRED
 
     number: int
     request_path: str = attrs.field(repr=False)
@@ -335,7 +339,7 @@ class LoopbackConnection:
             is_text, payload = entry
             try:
                 message = orjson.loads(payload)
-                audio, fault = decode_audio(message, find_fault(message))
+                audio, fault = decode_audio(message, find_fault(message, self.required))
             except orjson.JSONDecodeError:
                 fault = "it is not JSON"
             fault = fault if is_text else "it is in a binary frame"

@@ -22,6 +22,7 @@ from convsm.testing.invariants_of_ending import (
     IdleHoldsNothing,
     SendsOnlyWhileOpen,
 )
+from convsm.testing.invariants_of_replies import CutSpeechIsReported, RepliesAreAskedForOnce
 from convsm.testing.invariants_of_speaking import (
     ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
@@ -38,6 +39,7 @@ __all__ = [
     "ApprovalsAreAnsweredOnce",
     "AudioIsHandedOverInOrder",
     "ChangesOnlyByARow",
+    "CutSpeechIsReported",
     "EndIsAnnouncedOnce",
     "EndReachesIdle",
     "EveryPingIsAnswered",
@@ -46,6 +48,7 @@ __all__ = [
     "Invariant",
     "InvariantChecker",
     "RefusalsChangeNothing",
+    "RepliesAreAskedForOnce",
     "SendsOnlyWhileOpen",
     "SpeakingIsAudible",
     "ToolsAreAnsweredOnce",
@@ -118,6 +121,8 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     SendsOnlyWhileOpen,
     InterruptionIsDecided,
     ApprovalsAreAnsweredOnce,
+    RepliesAreAskedForOnce,
+    CutSpeechIsReported,
 )
 
 # Those that hold whatever comes at any time: no server and no adapter, however hostile, keeps a session
@@ -132,6 +137,7 @@ HOSTILE: tuple[type[Invariant], ...] = (
     RefusalsChangeNothing,
     InterruptionIsDecided,
     ApprovalsAreAnsweredOnce,
+    RepliesAreAskedForOnce,
 )
 
 

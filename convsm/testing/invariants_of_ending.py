@@ -11,7 +11,7 @@ from convsm.machine import effects as asked
 from convsm.machine import events as came
 from convsm.machine.effects import Effect
 from convsm.machine.events import Event
-from convsm.testing.observation import LIVE, Invariant, ObservedStep, snapshot
+from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep, snapshot
 
 __all__ = [
     "EndIsAnnouncedOnce",
@@ -147,6 +147,7 @@ class EndIsAnnouncedOnce(Invariant):
     sentence = "The end is announced once a session, by the row into idle, and with its first cause."
     is_ready: bool = False
     has_hung_up: bool = False
+    has_failed: bool = False
     has_announced: bool = False
     # Who, close code, close reason, HTTP status.
     cause: tuple[str, int | None, str | None, int | None] | None = None
@@ -158,6 +159,8 @@ class EndIsAnnouncedOnce(Invariant):
             self.is_ready = True
         elif source in LIVE and isinstance(event, came.AgentHungUp):
             self.has_hung_up = True
+        elif source in OPEN and isinstance(event, came.SessionFailed):
+            self.has_failed = not self.has_hung_up
         if source in LIVE and state not in LIVE:
             self.cause = self._cause(event)
         told = [effect for effect in step.effects if isinstance(effect, asked.AnnounceEnd)]
@@ -184,6 +187,8 @@ class EndIsAnnouncedOnce(Invariant):
                 who = "agent"
         elif isinstance(event, came.ConnectionFailed):
             status = event.status
+        if self.has_failed:
+            return ("error", code, reason, status)
         # Before the acceptance a hang-up ends the session only by its own timer.
         is_due = isinstance(event, came.TimerFired) and event.name == "hang_up"
         return ("agent" if self.has_hung_up and (self.is_ready or is_due) else who, code, reason, status)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import attrs
 
-from convsm.machine import Session
 from convsm.machine import effects as asked
 from convsm.machine import events as came
 from convsm.machine.events import Event
-from convsm.testing.observation import LIVE, OPEN, Invariant, ObservedStep
+from convsm.testing.observation import (
+    LIVE,
+    OPEN,
+    Invariant,
+    ObservedStep,
+    cut_by,
+    is_cut_by_us,
+    is_overflowing,
+    is_undecided,
+)
 
 __all__ = [
     "ApprovalsAreAnsweredOnce",
@@ -27,45 +35,6 @@ CUTS_FAREWELL = (came.Interrupt, came.End, came.TimerFired)
 def highest(turn: int, other: int | None) -> int:
     """Return the higher one of two turns."""
     return turn if other is None else max(turn, other)
-
-
-def is_undecided(session: Session) -> bool:
-    """Tell whether something waits, unheard, for an interruption to be confirmed or dismissed."""
-    return session.is_paused and session.heard < session.handed
-
-
-def is_superseding(step: ObservedStep) -> bool:
-    """Tell whether audio of a later turn came while a turn was paused."""
-    event, session = step.event, step.before
-    return (
-        isinstance(event, came.AgentAudio)
-        and is_undecided(session)
-        and session.spoken_turn is not None
-        and event.turn > session.spoken_turn
-        and bool(event.audio)
-        and not session.is_stale(event)
-    )
-
-
-def is_overflowing(step: ObservedStep) -> bool:
-    """Tell whether more audio of a paused turn came than may wait."""
-    event, session = step.event, step.before
-    return (
-        isinstance(event, came.AgentAudio)
-        and is_undecided(session)
-        and not is_superseding(step)
-        and bool(event.audio)
-        and not session.is_stale(event)
-        and session.paused_bytes + len(event.audio) > session.options.pause_limit
-    )
-
-
-def is_cut_by_us(step: ObservedStep) -> bool:
-    """Tell whether the agent was silenced on this side: by the user, or for want of room."""
-    could_be_heard = step.before.state == "agent_speaking" or is_undecided(step.before)
-    return (isinstance(step.event, came.Interrupt) and could_be_heard and step.before.state in OPEN) or (
-        is_overflowing(step)
-    )
 
 
 @attrs.define
@@ -91,10 +60,9 @@ class AudioIsHandedOverInOrder(Invariant):
         if plays != ([] if is_overflowing(step) else self._due(event, source)):
             self.fail(step, "audio was lost, doubled, reordered or revived")
         must = self.has_audio and (
-            (isinstance(event, came.Interrupted) and source in OPEN)
-            or (isinstance(event, came.End) and source in LIVE)
+            (cut_by(step) is not None and source in OPEN)
             or is_cut_by_us(step)
-            or is_superseding(step)
+            or (isinstance(event, came.End) and source in LIVE)
             or self._gives_up_a_pause(step)
         )
         may = must or (source == "closing" and isinstance(event, CUTS_FAREWELL))
@@ -118,13 +86,11 @@ class AudioIsHandedOverInOrder(Invariant):
         return [asked.Play(self.handed + 1, event.audio, event.turn)]
 
     def _note(self, step: ObservedStep) -> None:
-        if isinstance(step.event, came.Interrupted) and step.before.state in LIVE:
-            cut = step.event.fresh_from
+        cut = cut_by(step)
+        if cut is not None:
             self.fresh_from = highest(cut, self.fresh_from)
         elif is_cut_by_us(step) and self.turn is not None:
             self.fresh_from = highest(self.turn + 1, self.fresh_from)
-        elif isinstance(step.event, came.AgentAudio) and is_superseding(step):
-            self.fresh_from = highest(step.event.turn, self.fresh_from)
         for effect in step.effects:
             if isinstance(effect, asked.Play):
                 self.handed, self.turn = effect.number, highest(effect.turn, self.turn)
@@ -279,8 +245,9 @@ class SpeakingIsAudible(Invariant):
         event = step.event
         if step.before.state in OPEN and step.before.options.text_only:
             self._follow_text(event)
-        if isinstance(event, came.Interrupted) and step.before.state in LIVE:
-            self.fresh_from = highest(event.fresh_from, self.fresh_from)
+        cut = cut_by(step)
+        if cut is not None:
+            self.fresh_from = highest(cut, self.fresh_from)
             self.is_streaming = False
         elif is_cut_by_us(step):
             if self.is_streaming and self.turn is not None:
@@ -328,7 +295,9 @@ class InterruptionIsDecided(Invariant):
     def check(self, step: ObservedStep) -> None:
         """Check one step."""
         told = [effect.message for effect in step.effects if isinstance(effect, asked.Transmit)]
-        if sum(isinstance(message, asked.Interruption) for message in told) != is_cut_by_us(step):
+        if sum(isinstance(message, asked.Interruption) for message in told) != (
+            is_cut_by_us(step) and not step.before.options.asks_replies
+        ):
             self.fail(step, "the server was told without need, or was not")
         self._follow_pause(step)
         if step.after.state == "interrupted" and step.before.state != "interrupted":
@@ -352,7 +321,7 @@ class InterruptionIsDecided(Invariant):
             if asked.PauseAudio() not in step.effects or asked.Flush() in step.effects:
                 self.fail(step, "what may have to be resumed was flushed, or is not paused")
             return
-        if not isinstance(step.event, came.Interrupted | came.Interrupt):
+        if cut_by(step) is None and not is_cut_by_us(step):
             self.fail(step, "nothing interrupted")
         if not step.after.options.text_only and asked.Flush() not in step.effects:
             self.fail(step, "what was handed over was not flushed")

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import attrs
@@ -98,6 +98,9 @@ class LoopbackAgent:
         post_answer: Status and body that every POST (an upload, a rating) is answered with in place of the
             service's answer, to refuse or to garble; it may be set and reset while the agent runs.
     """
+
+    connection_class: ClassVar[type[LoopbackConnection]] = LoopbackConnection
+    opening_steps: ClassVar[Sequence[Step]] = OPENING
 
     script: Script = ()
     opening: bool = attrs.field(default=True, kw_only=True)
@@ -314,7 +317,7 @@ class LoopbackAgent:
     def _converse(self, stream: WebSocketStream, request: Request) -> None:
         with self._changed:
             number = len(self._connections)
-            connection = LoopbackConnection(
+            connection = self.connection_class(
                 number,
                 request.path,
                 request.headers,
@@ -331,7 +334,7 @@ class LoopbackAgent:
         except Exception as error:
             connection.fail(f"the script function raised {error!r}")
             steps = ()
-        connection.serve(request, OPENING if self.opening else (), steps)
+        connection.serve(request, self.opening_steps if self.opening else (), steps)
 
     def _steps(self, number: int) -> Sequence[StepLike]:
         if callable(self.script):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from convsm.machine.effects import RequestReply
 from convsm.machine.events import (
     EVENTS,
     AgentAudio,
@@ -29,7 +30,11 @@ from convsm.machine.events import (
     Malformed,
     Pinged,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
     Send,
+    SessionFailed,
     SessionReady,
     SocketClosed,
     SocketOpened,
@@ -67,7 +72,9 @@ _TURNS: tuple[int | None, ...] = (None, *NUMBERS)
 
 _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     Start: lambda random: Start(),
-    Send: lambda random: Send(random.choice(("text", None, 7))),
+    Send: lambda random: random.choice(
+        (Send("text"), Send(None), Send(7, "turn"), Send(RequestReply(), "request"))
+    ),
     Interrupt: lambda random: Interrupt(),
     End: lambda random: End(),
     AnswerCall: lambda random: AnswerCall(random.choice(CALL_IDS), "", random.choice((True, False))),
@@ -77,11 +84,19 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     SocketClosed: lambda random: SocketClosed(random.choice(CLOSE_CODES), random.choice(("", "reason"))),
     SessionReady: lambda random: SessionReady(random.choice(("conversation_1", "")), "nonsense", "pcm_-1"),
     Pinged: lambda random: Pinged(random.choice(NUMBERS), random.choice((None, -1.0))),
-    AgentAudio: lambda random: AgentAudio(random.choice((b"", b"a", b"ab")), random.choice(NUMBERS)),
+    SessionFailed: lambda random: SessionFailed(random.choice(("", "expired"))),
+    AgentAudio: lambda random: AgentAudio(
+        random.choice((b"", b"a", b"ab")), random.choice(NUMBERS), item=random.choice((None, "", "item_1"))
+    ),
     AgentResponse: lambda random: AgentResponse(random.choice(("", "text")), random.choice(_TURNS)),
     TextPart: lambda random: TextPart(random.choice(("start", "delta", "stop")), "te", random.choice(_TURNS)),
     UserTranscript: lambda random: UserTranscript("", random.choice(_TURNS)),
-    Interrupted: lambda random: Interrupted(random.choice(NUMBERS), random.choice(NUMBERS)),
+    Interrupted: lambda random: Interrupted(
+        random.choice(NUMBERS), random.choice(NUMBERS), random.choice((True, False))
+    ),
+    ResponseStarted: lambda random: ResponseStarted(random.choice(NUMBERS)),
+    ResponseEnded: lambda random: ResponseEnded(random.choice(NUMBERS), random.choice(("completed", ""))),
+    ResponseRefused: lambda random: ResponseRefused(random.choice((True, False))),
     ToolCalled: lambda random: ToolCalled(
         random.choice(CALL_IDS), random.choice(("", "tool")), {}, random.choice((True, False))
     ),
@@ -93,9 +108,9 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     AudioStarted: lambda random: AudioStarted(),
     AudioStopped: lambda random: AudioStopped(),
     AudioFailed: lambda random: AudioFailed(""),
-    Played: lambda random: Played(random.choice(NUMBERS)),
     InterruptionSuspected: lambda random: InterruptionSuspected(),
     InterruptionDismissed: lambda random: InterruptionDismissed(),
+    Played: lambda random: Played(random.choice(NUMBERS), random.choice(NUMBERS)),
     UserAudio: lambda random: UserAudio(random.choice((b"", b"a"))),
     ToolCompleted: lambda random: ToolCompleted(random.choice(CALL_IDS), "", random.choice((True, False))),
     ApprovalDecided: lambda random: ApprovalDecided(random.choice(CALL_IDS), random.choice((True, False))),

@@ -11,9 +11,22 @@ import attrs
 from convsm.machine import GROUPS, ROWS, Row, Session
 from convsm.machine.effects import Effect
 from convsm.machine.errors import RefusedCommand
-from convsm.machine.events import Event
+from convsm.machine.events import AgentAudio, Event, Interrupt, Interrupted, Send
 
-__all__ = ["LIVE", "OPEN", "Invariant", "ObservedStep", "perform", "row_for", "snapshot"]
+__all__ = [
+    "LIVE",
+    "OPEN",
+    "Invariant",
+    "ObservedStep",
+    "cut_by",
+    "is_cut_by_us",
+    "is_overflowing",
+    "is_superseding",
+    "is_undecided",
+    "perform",
+    "row_for",
+    "snapshot",
+]
 
 # Where a conversation can go on: with the server's acceptance, and from the start.
 OPEN = frozenset(GROUPS["open"])
@@ -108,6 +121,77 @@ class ObservedStep:
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "row", row_for(self.before, self.event))
+
+
+def is_undecided(session: Session) -> bool:
+    """Tell whether something waits, unheard, for an interruption to be confirmed or dismissed.
+
+    Args:
+        session: The session; it is not changed.
+    """
+    return session.is_paused and session.heard < session.handed
+
+
+def is_superseding(step: ObservedStep) -> bool:
+    """Tell whether audio of a later turn came while a turn was paused.
+
+    Args:
+        step: The step.
+    """
+    event, session = step.event, step.before
+    return (
+        isinstance(event, AgentAudio)
+        and is_undecided(session)
+        and session.spoken_turn is not None
+        and event.turn > session.spoken_turn
+        and bool(event.audio)
+        and not session.is_stale(event)
+    )
+
+
+def is_overflowing(step: ObservedStep) -> bool:
+    """Tell whether more audio of a paused turn came than may wait.
+
+    Args:
+        step: The step.
+    """
+    event, session = step.event, step.before
+    return (
+        isinstance(event, AgentAudio)
+        and is_undecided(session)
+        and not is_superseding(step)
+        and bool(event.audio)
+        and not session.is_stale(event)
+        and session.paused_bytes + len(event.audio) > session.options.pause_limit
+    )
+
+
+def is_cut_by_us(step: ObservedStep) -> bool:
+    """Tell whether the agent was silenced on this side: by the user, or for want of room.
+
+    Args:
+        step: The step.
+    """
+    before = step.before
+    could_be_heard = before.state == "agent_speaking" or (is_undecided(before) and before.state in OPEN)
+    return (isinstance(step.event, Interrupt) and could_be_heard) or is_overflowing(step)
+
+
+def cut_by(step: ObservedStep) -> int | None:
+    """Return the lowest turn that may be heard after a step that cuts the agent off; None if it does not.
+
+    Args:
+        step: The step.
+    """
+    event, before = step.event, step.before
+    if isinstance(event, Interrupted) and before.state in LIVE:
+        return event.fresh_from
+    if isinstance(event, AgentAudio) and is_superseding(step):
+        return event.turn
+    is_turn = isinstance(event, Send) and event.kind == "turn" and before.state in OPEN
+    if before.options.asks_replies and (is_turn or is_cut_by_us(step)):
+        return before.latest_turn + 1
+    return None
 
 
 @attrs.define

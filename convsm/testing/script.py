@@ -40,22 +40,25 @@ __all__ = [
 Message = Mapping[str, Any]
 
 
+SQUARE = {"pcm": (b"\x00\x0a", b"\x00\xf6"), "ulaw": (b"\xbb", b"\x3b"), "alaw": (b"\x91", b"\x11")}
+
+
 def _size(audio: bytes | None) -> str:
     return "None" if audio is None else f"<{len(audio)} bytes>"
 
 
 def bytes_per_second(audio_format: str) -> int:
-    """Reckon the bytes in a second of ``pcm_<rate>`` (two a sample) or ``ulaw_<rate>`` (one)."""
+    """Reckon the bytes in a second of ``pcm_<rate>``, ``ulaw_<rate>`` or ``alaw_<rate>``."""
     encoding, _, rate = audio_format.partition("_")
-    return int(rate) * (1 if encoding == "ulaw" else 2)
+    return int(rate) * (2 if encoding == "pcm" else 1)
 
 
 def tone(seconds: float, audio_format: str = "pcm_16000") -> bytes:
     """Make a soft square wave of about 440 Hz."""
     rate = int(audio_format.partition("_")[2])
     half_wave = rate // 880
-    # A twelfth of full scale: audible, unpleasant to nobody. In μ-law that is 0xBB and 0x3B.
-    high, low = (b"\xbb", b"\x3b") if audio_format.startswith("ulaw") else (b"\x00\x0a", b"\x00\xf6")
+    # A twelfth of full scale: audible, unpleasant to nobody.
+    high, low = SQUARE[audio_format.partition("_")[0]]
     wave = high * half_wave + low * half_wave
     length = int(rate * seconds) * len(high)
     return (wave * (length // len(wave) + 1))[:length]

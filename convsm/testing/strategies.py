@@ -46,6 +46,7 @@ def session_options(text_only: bool | None = None) -> strategies.SearchStrategy[
         SessionOptions,
         text_only=strategies.booleans() if text_only is None else strategies.just(text_only),
         needs_audio=strategies.booleans(),
+        asks_replies=strategies.booleans(),
         hold_limit=strategies.integers(0, 3),
         approval_limit=strategies.integers(0, 3),
         can_pause=strategies.booleans(),
@@ -91,7 +92,7 @@ def scenarios(
         max_size: The most events.
     """
     options = draw(session_options(text_only))
-    session, world = Session(options), World(is_prompt=is_prompt)
+    session, world = Session(options), World(is_prompt=is_prompt, asks_replies=options.asks_replies)
     came: list[Event] = []
     # So far all goes well, as it mostly does: by chance alone few sequences would get to speak.
     well = draw(strategies.integers(0, 4))
@@ -132,25 +133,34 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     "AudioStopped": {},
     "InterruptionSuspected": {},
     "InterruptionDismissed": {},
-    "Send": {"message": strategies.none() | _texts},
+    "Send": {"message": strategies.none() | _texts, "kind": strategies.sampled_from(("message", "turn"))},
     "AnswerCall": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
     "DecideApproval": {"call_id": _call_ids, "is_approved": strategies.booleans()},
     "ConnectionFailed": {"message": _texts, "status": _turns},
     "SocketClosed": {"code": strategies.sampled_from(CLOSE_CODES) | _numbers, "reason": _texts},
     "SessionReady": {"conversation_id": _texts, "output_format": _texts, "input_format": _texts},
     "Pinged": {"ping_id": _numbers, "latency_ms": strategies.none() | strategies.floats()},
-    "AgentAudio": {"audio": _audio, "turn": _numbers, "is_final": strategies.booleans()},
+    "SessionFailed": {"message": _texts},
+    "AgentAudio": {
+        "audio": _audio,
+        "turn": _numbers,
+        "is_final": strategies.booleans(),
+        "item": strategies.none() | _texts,
+    },
     "AgentResponse": {"text": _texts, "turn": _turns},
     "TextPart": {"kind": strategies.sampled_from(("start", "delta", "stop")), "text": _texts, "turn": _turns},
     "UserTranscript": {"text": _texts, "turn": _turns},
-    "Interrupted": {"turn": _numbers, "fresh_from": _numbers},
+    "Interrupted": {"turn": _numbers, "fresh_from": _numbers, "is_cancelled": strategies.booleans()},
+    "ResponseStarted": {"turn": _numbers},
+    "ResponseEnded": {"turn": _numbers, "status": _texts},
+    "ResponseRefused": {"is_busy": strategies.booleans()},
     "ToolCalled": {"call_id": _call_ids, "name": _texts, "expects_response": strategies.booleans()},
     "ApprovalAsked": {"call_id": _call_ids, "request": strategies.none() | _texts, "seconds": _numbers},
     "ApprovalWithdrawn": {"call_id": _call_ids},
     "Informed": {"message": strategies.none() | _texts},
     "Malformed": {"kind": _texts, "field": _texts, "problem": _texts},
     "AudioFailed": {"message": _texts},
-    "Played": {"through": _numbers},
+    "Played": {"through": _numbers, "beyond": _numbers},
     "UserAudio": {"audio": _audio},
     "ToolCompleted": {"call_id": _call_ids, "result": _texts, "is_error": strategies.booleans()},
     "ApprovalDecided": {"call_id": _call_ids, "is_approved": strategies.booleans()},

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+import attrs
+
+from convsm.machine.effects import RequestReply
 from convsm.machine.events import (
     AgentAudio,
     AgentHungUp,
@@ -22,7 +25,11 @@ from convsm.machine.events import (
     InterruptionSuspected,
     Malformed,
     Pinged,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
     Send,
+    SessionFailed,
     SessionReady,
     Start,
     TextPart,
@@ -45,6 +52,7 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
         InterruptionDismissed(),
         End(),
         SessionReady("conversation_1"),
+        SessionFailed("expired"),
         Pinged(7),
         UserTranscript("text"),
         AgentHungUp(),
@@ -55,7 +63,11 @@ _CONSTANT: dict[type[Event], Sequence[Event]] = {
 
 
 def sayings(
-    kind: type[E], fresh_from: int, call_ids: Sequence[str], approval_ids: Sequence[str] = ()
+    kind: type[E],
+    fresh_from: int,
+    call_ids: Sequence[str],
+    approval_ids: Sequence[str] = (),
+    asks_replies: bool = False,
 ) -> Sequence[E]:
     """Return the commands, server messages or local evidence of one class.
 
@@ -65,11 +77,15 @@ def sayings(
         call_ids: Ids of tool calls.
         approval_ids: Ids of calls that the server wants approved; without any the commands about calls
             name one that nobody knows.
+        asks_replies: Whether the server replies only when asked; it then names the items of its audio.
 
     Returns:
         The events.
     """
-    return cast("Sequence[E]", _sayings(kind, fresh_from, call_ids, approval_ids))
+    said = _sayings(kind, fresh_from, call_ids, approval_ids)
+    if asks_replies and kind in _ASKING:
+        said = _ASKING[kind](said)
+    return cast("Sequence[E]", said)
 
 
 def _sayings(
@@ -77,6 +93,8 @@ def _sayings(
 ) -> Sequence[Event]:
     if kind in _CONSTANT:
         return _CONSTANT[kind]
+    if kind in _RESPONSES:
+        return _RESPONSES[kind](fresh_from)
     if kind is ToolCalled:
         return [ToolCalled(call_id, "tool", {}, expects) for call_id in call_ids for expects in (True, False)]
     if kind is AnswerCall:
@@ -108,6 +126,30 @@ def _parts(turns: Sequence[int]) -> Sequence[Event]:
 def _interruptions(turns: Sequence[int]) -> Sequence[Event]:
     return [Interrupted(turn, turn) for turn in turns]
 
+
+def _with_items(said: Sequence[Any]) -> Sequence[Event]:
+    return [attrs.evolve(audio, item=f"item_{audio.turn}") for audio in said if audio.audio]
+
+
+def _with_uncancelled(said: Sequence[Any]) -> Sequence[Event]:
+    return [*said, attrs.evolve(said[-1], is_cancelled=False)]
+
+
+def _with_turns(said: Sequence[Any]) -> Sequence[Event]:
+    return [*said, Send("text", "turn"), Send(RequestReply(), "request")]
+
+
+_RESPONSES: dict[type[Event], Callable[[int], Sequence[Event]]] = {
+    ResponseStarted: lambda turn: (ResponseStarted(turn),),
+    ResponseEnded: lambda turn: (ResponseEnded(turn),),
+    ResponseRefused: lambda turn: (ResponseRefused(), ResponseRefused(is_busy=True)),
+}
+
+_ASKING: dict[type[Event], Callable[[Sequence[Any]], Sequence[Event]]] = {
+    AgentAudio: _with_items,
+    Interrupted: _with_uncancelled,
+    Send: _with_turns,
+}
 
 _NUMBERED: dict[type[Event], Callable[[Sequence[int]], Sequence[Event]]] = {
     AgentAudio: _audio,

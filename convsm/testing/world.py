@@ -7,7 +7,6 @@ sequences, exhaustive searches and state machine tests can walk inside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -17,32 +16,29 @@ from convsm.machine import Session, effects
 from convsm.machine.effects import Effect
 from convsm.machine.events import (
     COMMANDS,
-    EVENTS,
-    AgentAudio,
-    AgentHungUp,
-    AnswerCall,
-    ApprovalAsked,
     ApprovalDecided,
     AudioFailed,
     AudioStarted,
     AudioStopped,
     ConnectionFailed,
-    DecideApproval,
     End,
     Event,
     Interrupted,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
     SessionReady,
     SocketClosed,
     SocketOpened,
     Start,
-    TextPart,
     TimerFired,
-    ToolCalled,
     ToolCompleted,
     UserAudio,
 )
+from convsm.testing.frequencies import random_kind
 from convsm.testing.observation import perform
+from convsm.testing.served_replies import may_say, take_refusal, take_response
 from convsm.testing.vocabulary import sayings
 
 __all__ = ["World"]
@@ -69,6 +65,8 @@ class World:
     * A tool completes at most once, perhaps after it was cancelled or released.
     * An approval handler decides at most once, perhaps after its question was withdrawn.
     * A timer fires at most once, and when it is cancelled or replaced perhaps all the same.
+    * A server that replies when asked (``asks_replies``) generates one response at a time and says when
+      it begins and ends; only such a one names the items of its audio and refuses to reply.
     * A prompt world answers StopAudio and DropSocket before the close timer would give them up.
 
     Not thread-safe; ``snapshot`` gives an independent twin.
@@ -76,6 +74,9 @@ class World:
     Attributes:
         is_prompt: Whether adapters answer before the close timer gives them up. When not, answers
             may come after the session reached idle, and invariant 3 is not promised.
+        asks_replies: Whether the server replies only when asked, as in the session's options.
+        is_generating: Whether it generates a response.
+        was_asked: Whether it was asked for one that has not begun.
         socket: ``none``, ``opening``, ``open`` or ``closed``.
         is_dropped: Whether DropSocket was asked for.
         is_ready: Whether the server sent its acceptance.
@@ -97,6 +98,9 @@ class World:
     """
 
     is_prompt: bool = True
+    asks_replies: bool = False
+    is_generating: bool = False
+    was_asked: bool = False
     socket: str = "none"
     is_dropped: bool = False
     is_ready: bool = False
@@ -132,7 +136,7 @@ class World:
             return cast("Sequence[E]", offering(self))
         if kind not in COMMANDS and self.socket != "open":
             return ()
-        return sayings(kind, self.fresh_from, self.call_ids, self.approval_ids)
+        return sayings(kind, self.fresh_from, self.call_ids, self.approval_ids, self.asks_replies)
 
     def owed(self) -> list[Event]:
         """Return what is to be expected next: answers to effects, and the server's acceptance."""
@@ -158,7 +162,7 @@ class World:
             if owed:
                 return random.choice(owed)
         while True:  # a command is always on offer, so this ends
-            events = self.offer(random.choices(_KINDS, cum_weights=_CUMULATED)[0])
+            events = self.offer(random_kind(random))
             if events:
                 return random.choice(events)
 
@@ -240,7 +244,10 @@ class World:
         # A report may repeat the former one: nothing new was heard meanwhile.
         first = max(self.reported, self.handed - _REPORTS_BEHIND, 1)
         last = self.handed if self.paused_at is None else min(self.handed, self.paused_at + 1)
-        return [Played(number) for number in range(first, last + 1)]
+        whole = [Played(number) for number in range(first, last + 1)]
+        if not self.asks_replies or self.reported >= last:
+            return whole
+        return [*whole, Played(self.reported, 1)]
 
     def _offer_completed(self) -> Sequence[Event]:
         return [
@@ -285,7 +292,7 @@ class World:
         self.owes_start, self.has_microphone = False, True
 
     def _take_audio_failed(self, event: Event) -> None:
-        self.owes_start = False
+        self.owes_start, self.paused_at = False, None
 
     def _take_audio_stopped(self, event: Event) -> None:
         self.owes_start = self.owes_stop = self.has_audio = False
@@ -307,7 +314,9 @@ class World:
         self.socket = "opening"
 
     def _transmit(self, effect: effects.Transmit) -> None:
-        if type(effect.message) is effects.Interruption and effect.message.turn is not None:
+        if type(effect.message) is effects.RequestReply:
+            self.was_asked = True
+        elif type(effect.message) is effects.Interruption and effect.message.turn is not None:
             self.fresh_from = max(self.fresh_from, effect.message.turn + 1)
 
     def _drop_socket(self, effect: Effect) -> None:
@@ -347,6 +356,9 @@ class World:
 
 
 _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
+    ResponseStarted: lambda world: may_say(world, ResponseStarted),
+    ResponseEnded: lambda world: may_say(world, ResponseEnded),
+    ResponseRefused: lambda world: may_say(world, ResponseRefused),
     SocketOpened: World._offer_opened,
     ConnectionFailed: World._offer_failed,
     SocketClosed: World._offer_closed,
@@ -366,6 +378,9 @@ _TAKEN: dict[type[Event], Callable[[World, Any], None]] = {
     SocketClosed: World._take_closed,
     SessionReady: World._take_ready,
     Interrupted: World._take_interruption,
+    ResponseStarted: take_response,
+    ResponseEnded: take_response,
+    ResponseRefused: take_refusal,
     AudioStarted: World._take_audio_started,
     AudioFailed: World._take_audio_failed,
     AudioStopped: World._take_audio_stopped,
@@ -389,12 +404,3 @@ _ASKED: dict[type[Effect], Callable[[World, Any], None]] = {
     effects.SetTimer: World._set_timer,
     effects.CancelTimer: World._cancel_timer,
 }
-
-_KINDS = tuple(EVENTS.values())
-# What ends a session is rare, what makes it eventful is frequent.
-_WEIGHTS = {
-    **dict.fromkeys((Start, End, SocketClosed, ConnectionFailed, AudioFailed, AgentHungUp, TimerFired), 1),
-    **dict.fromkeys((AgentAudio, Played, TextPart, Interrupted, ToolCalled, ToolCompleted), 10),
-    **dict.fromkeys((AnswerCall, ApprovalAsked, DecideApproval), 2),
-}
-_CUMULATED = tuple(accumulate(_WEIGHTS.get(kind, 4) for kind in _KINDS))

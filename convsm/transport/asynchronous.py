@@ -8,6 +8,8 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+import attrs
+
 from convsm.machine.events import ConnectionFailed, Event, Informed, SocketClosed, SocketOpened
 from convsm.transport.failures import (
     CUT_OFF,
@@ -165,6 +167,7 @@ class AsyncTransport:
         self._is_over = True
         if not self._is_open and type(event) is SocketClosed:
             event = GIVEN_UP
+        event = attrs.evolve(event)  # whoever takes it stamps it, and other sessions end like that too
         self._room.set()
         if self._timer is not None:
             self._timer.cancel()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from convsm.errors import ConfigurationError
-from convsm.protocols.elevenlabs_urls import is_loopback
+from convsm.protocols.urls import is_loopback
 from convsm.transport.proxy import ENVIRONMENT, Proxy
 
 if TYPE_CHECKING:

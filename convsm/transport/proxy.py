@@ -11,7 +11,7 @@ import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.machine.events import ConnectionFailed
-from convsm.protocols.elevenlabs_urls import is_loopback
+from convsm.protocols.urls import is_loopback
 from convsm.transport.answers import AnswerHead, NotHttp
 from convsm.transport.failures import Explained
 

@@ -11,7 +11,8 @@ import attrs
 import orjson
 
 from convsm.errors import ConfigurationError, ConnectionFailed
-from convsm.protocols.elevenlabs_urls import api_url, check_url, redact_url
+from convsm.protocols.elevenlabs_urls import api_url
+from convsm.protocols.urls import check_url, redact_url
 from convsm.transport.multipart import UPLOAD_BYTES, FileUnreadable, Upload, UploadSource
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from convsm.machine.events import ConnectionFailed, Event, Informed, SocketClosed, SocketOpened
 from convsm.transport.dial import Dial
 from convsm.transport.failures import (
@@ -162,6 +164,7 @@ class ThreadedTransport:
             self._is_over = True
             if not self._is_open and type(event) is SocketClosed:
                 event = GIVEN_UP
+            event = attrs.evolve(event)  # whoever takes it stamps it, and other sessions end like that too
             self._wake.notify()
             # With the lock held, as is where sockets are closed: a closed descriptor may be another's soon.
             self._dial.give_up()

@@ -132,7 +132,7 @@ class TurnEnding(TurnGuards, Emitting):
 
     def request_reply(self, event: Event) -> None:
         """Ask the agent to reply."""
-        self._post(Send(self.server.reply))
+        self._post(Send(self.server.reply, kind="request"))
 
     def arm_reply_timer(self, event: Event) -> None:
         """Limit the wait for a reply."""

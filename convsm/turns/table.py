@@ -8,7 +8,7 @@ is also a question about the turn.
 
 from __future__ import annotations
 
-from convsm.machine.table import State, row
+from convsm.machine.rows import State, row
 
 __all__ = ["GROUPS", "INITIAL", "ROWS", "STATES"]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from convsm.audio import WavAudioInterface, audio_format
 from convsm.audio.mulaw import pcm_to_ulaw, ulaw_to_pcm
-from convsm.audio.wav import LARGEST_LAG, TICK, WavDevice
+from convsm.audio.wav_device import LARGEST_LAG, TICK, WavDevice
 from convsm.audio.wav_files import WavReader, WavWriter
 from convsm.errors import AudioError, ConfigurationError
 from tests.audio.sounds import read_wav, samples, tone, write_wav

@@ -11,7 +11,7 @@ import threading
 import attrs
 import pytest
 
-from convsm.demo import Demo, performance
+from convsm.demo import OPENAI, Demo, performance
 from convsm.demo.scene import compose
 from convsm.demo.speech import read_sound
 from convsm.errors import AudioError, ConfigurationError
@@ -71,6 +71,33 @@ def test_a_recording_is_heard_and_a_terminal_shows_it_live(tmp_path, monkeypatch
     assert replay(recording).is_equal
     # What was heard has the length of the conversation, for its gaps are in it.
     assert 3 < read_sound(heard).seconds < 15
+
+
+def test_in_the_protocol_of_openai_the_whole_script_is_seen(tmp_path):
+    stream, recording = io.StringIO(), str(tmp_path / "session.jsonl")
+    heard = str(tmp_path / "heard.wav")
+    assert Demo(output=heard, record=recording, is_fast=True, dialect=OPENAI).run(stream) == 0
+    shown = " ".join(stream.getvalue().split())
+    assert "to a scripted agent of OpenAI Realtime" in shown
+    assert "The whole script was seen" in shown
+    assert " note " not in shown
+    told = re.search(
+        r"(\d\.\d) s of speech dropped .* tells the agent that (\d\.\d\d) s of its answer", shown
+    )
+    assert told is not None
+    answer = compose(speed=4, dialect=OPENAI).cut_seconds
+    assert answer is not None
+    assert abs(float(told[1]) + float(told[2]) - answer) < 0.3
+    assert replay(recording).is_equal
+    assert read_sound(heard).rate == 24000
+
+
+def test_what_was_not_seen_of_openai_is_told_and_fails(monkeypatch):
+    scene = attrs.evolve(compose(speed=4, dialect=OPENAI), steps=[Close(1011, "enough")])
+    monkeypatch.setattr(performance, "compose", lambda *arguments, **options: scene)
+    stream = io.StringIO()
+    assert Demo(is_fast=True, dialect=OPENAI).run(stream) == 1
+    assert "- how much was heard of the 1.8 s of the answer" in stream.getvalue()
 
 
 def test_what_was_not_seen_is_told_and_fails(shortened):
@@ -154,6 +181,15 @@ def test_with_the_sound_card_a_person_sees_the_whole_script_and_hears_the_agent(
     assert "Talk to a scripted agent" in plain
     assert "The whole script was seen" in plain
     assert all(len(line) <= 80 for line in plain.split("\n"))
+    assert sound_card.streams == []
+
+
+def test_with_the_sound_card_the_protocol_of_openai_shows_the_whole_script(sound_card):
+    stream = Stream(is_terminal=True)
+    with sound_card.monitor() as monitor:
+        assert Demo(is_fast=True, card=ObservedCard(), dialect=OPENAI).run(stream, io.StringIO()) == 0
+        assert len(monitor.sound) > 2 * 16000
+    assert "The whole script was seen" in stream.getvalue()
     assert sound_card.streams == []
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convsm.demo.dialects import OPENAI
 from convsm.demo.scene import compose
 from convsm.demo.speech import LINES, Sound, load_line
 from convsm.machine import SessionOptions
-from convsm.testing import Expect, Interrupt, Pause, Say, UserSaid
+from convsm.testing import Expect, Interrupt, Pause, Say, UserSaid, openai_script
 
 # From the first sample to the farewell's last, with the tool; the promise is half a minute.
 LONGEST = 25.0
@@ -90,3 +91,39 @@ def test_with_a_person_at_the_microphone_the_script_is_the_same_and_claims_no_wo
         assert scene.ear_seconds == shipped.ear_seconds
         assert scene.responses == shipped.responses
         assert all(text.startswith("[") for text in (*scene.tentative, *scene.transcripts))
+
+
+# The other protocol
+
+
+def test_in_both_protocols_the_same_is_said_and_seen_at_the_same_time():
+    for speed in (1, 4):
+        theirs, ours = compose(speed=speed), compose(speed=speed, dialect=OPENAI)
+        assert ours.responses == theirs.responses
+        assert (ours.tentative, ours.transcripts) == (theirs.tentative, theirs.transcripts)
+        assert abs(ours.ear_seconds - theirs.ear_seconds) < 0.01
+        assert ours.tool_seconds == theirs.tool_seconds
+        for said, other in zip(spoken(ours, openai_script.Say), spoken(theirs, Say), strict=True):
+            assert abs(len(said) / 48000 - len(other) / 32000) < 0.001
+
+
+def spoken(scene, kind):
+    return [step.audio for step in scene.steps if isinstance(step, kind)]
+
+
+def test_in_the_protocol_of_openai_the_answer_is_cut_in_its_middle():
+    for speed in (1, 4):
+        scene = compose(speed=speed, dialect=OPENAI)
+        answer = find(scene, openai_script.Say, 1)
+        cut_after = heard_between(scene, answer, find(scene, openai_script.Interrupt, 1))
+        assert 0.5 / speed < cut_after < scene.cut_seconds
+        assert scene.corrections == ()
+        assert scene.pongs == ()
+
+
+def test_in_the_protocol_of_openai_all_audio_is_at_its_rate():
+    for recording in (None, Sound(bytes(16000 * 6), 8000)):
+        scene = compose(recording, dialect=OPENAI)
+        assert scene.microphone is not None
+        assert scene.microphone.rate == 24000
+        assert (scene.input_format.name, scene.output_format.name) == ("pcm_24000", "pcm_24000")

@@ -37,6 +37,14 @@ def test_hurried_speech_keeps_every_so_many_samples():
     assert sound.hurried(1) == sound
 
 
+def test_at_another_rate_speech_takes_the_same_time():
+    line = load_line("greeting")
+    other = line.at(24000)
+    assert other.rate == 24000
+    assert other.seconds == pytest.approx(line.seconds, abs=0.001)
+    assert line.at(RATE) is line
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 44100, 48000])
 def test_a_recording_of_any_rate_that_the_protocol_knows_is_read_whole(tmp_path, rate):
     path = write_wav(tmp_path / "mine.wav", b"\x01\x02" * rate, rate)

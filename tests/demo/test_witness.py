@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from convsm.audio.formats import audio_format
+from convsm.demo.dialects import OPENAI
 from convsm.demo.scene import compose
 from convsm.demo.witness import Witness
 from convsm.live.audio import ObservedAudio
@@ -62,6 +63,21 @@ def see_everything(stage):
         pongs=[1, 2, 3],
         user_audio=scene.microphone.pcm + bytes(32000),
     )
+
+
+TRUNCATE = b'{"type":"conversation.item.truncate","item_id":"item_1","content_index":0,"audio_end_ms":%d}'
+OUTPUT = {"type": "function_call_output", "output": '{"timer":"running","minutes":10}'}
+
+
+def see_everything_of_openai(stage):
+    """Do the same in a scene of that protocol."""
+    stage.witness._scene = stage.scene = attrs.evolve(compose(speed=4, dialect=OPENAI), tool_seconds=0.0)
+    connection = see_everything(stage)
+    stage.witness.message_sent(b'{"type":"input_audio_buffer.append","audio":"AAAA"}')
+    stage.witness.message_sent(TRUNCATE % 800)
+    connection.pongs = []
+    connection.messages = lambda kind: [{"item": {"type": "message"}}, {"item": OUTPUT}]
+    return connection
 
 
 def test_nothing_is_missing_when_all_was_seen(stage):
@@ -178,3 +194,27 @@ def test_of_a_person_only_the_amount_of_words_is_judged(stage):
     assert stage.witness.missing(connection, []) == []
     cut_short(connection)
     assert stage.witness.missing(connection, []) == ["the user's words at the agent"]
+
+
+# In the protocol of OpenAI
+
+
+def test_nothing_is_missing_when_the_agent_was_told_what_was_heard(stage):
+    connection = see_everything_of_openai(stage)
+    assert stage.witness.missing(connection, []) == []
+    shown = " ".join(stage.stream.getvalue().split())
+    assert "tells the agent that 0.80 s of its answer were heard" in shown
+
+
+@pytest.mark.parametrize("told", [[], [0.0], [99.0], [0.8, 0.8]])
+def test_what_cannot_have_been_heard_is_missing(stage, told):
+    connection = see_everything_of_openai(stage)
+    stage.witness.told[:] = told
+    (found,) = stage.witness.missing(connection, [])
+    assert found.startswith("how much was heard of the 1.8 s")
+
+
+def test_a_result_that_openais_agent_did_not_get_is_missing(stage):
+    connection = see_everything_of_openai(stage)
+    connection.messages = lambda kind: []
+    assert stage.witness.missing(connection, []) == ["the tool's result at the agent"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from convsm.diagram import Automaton, Input
-from convsm.machine.table import State, row
+from convsm.machine.rows import State, row
 
 needs_graphviz = pytest.mark.skipif(
     shutil.which("dot") is None, reason="Graphviz is not installed (apt install graphviz)"

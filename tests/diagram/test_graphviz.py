@@ -14,7 +14,7 @@ from convsm.diagram import dot, svg
 from convsm.diagram.graphviz import fingerprint
 from convsm.diagram.model import CONVERSATION, KINDS, arrows
 from convsm.errors import ConfigurationError
-from convsm.machine.table import State
+from convsm.machine.rows import State
 from tests.diagram.helpers import DOOR, automata, needs_graphviz
 
 EDGE = re.compile(r'^  "(?P<tail>[^"]+)" -> "(?P<head>[^"]+)" \[style=(?P<style>\w+)', re.MULTILINE)

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from convsm.diagram import Automaton, mermaid
 from convsm.diagram.model import CONVERSATION, KINDS, arrows, drawn_frames
-from convsm.machine.table import State
+from convsm.machine.rows import State
 from tests.diagram.helpers import DOOR, automata
 
 NAME = r"[A-Za-z]\w*"

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from convsm.audio.companding import from_pcm
 from convsm.audio.formats import audio_format
-from convsm.audio.mulaw import pcm_to_ulaw
 from convsm.errors import AudioError
 from convsm.live.audio import ObservedAudio, ObservedCard, PlayoutClock, SpokenFile
 from tests.audio.sound_card import SoundCard, wait_until
@@ -92,15 +92,15 @@ def spoken(path, name="pcm_16000", is_muted=False):
     return b"".join(heard), audio
 
 
-@pytest.mark.parametrize(("name", "rate"), [("pcm_16000", 16000), ("ulaw_8000", 8000)])
+@pytest.mark.parametrize(("name", "rate"), [("pcm_16000", 16000), ("ulaw_8000", 8000), ("alaw_8000", 8000)])
 def test_the_level_of_a_file_is_measured_and_its_samples_are_left_alone(tmp_path, name, rate):
     path = write_wav(tmp_path / "loud.wav", LOUD, rate)
     heard, audio = spoken(path, name)
-    assert heard == (pcm_to_ulaw(LOUD) if name == "ulaw_8000" else LOUD)
+    assert heard == from_pcm(LOUD, audio_format(name))
     assert audio.input_level.rms == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize(("name", "rate"), [("pcm_16000", 16000), ("ulaw_8000", 8000)])
+@pytest.mark.parametrize(("name", "rate"), [("pcm_16000", 16000), ("ulaw_8000", 8000), ("alaw_8000", 8000)])
 def test_a_muted_file_is_silence_for_the_session_and_loud_on_the_meter(tmp_path, name, rate):
     path = write_wav(tmp_path / "loud.wav", LOUD, rate)
     heard, audio = spoken(path, name, is_muted=True)

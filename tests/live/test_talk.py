@@ -16,8 +16,20 @@ import pytest
 from convsm.errors import AudioError, ConfigurationError
 from convsm.live.audio import ObservedCard
 from convsm.live.talk import Talk
+from convsm.protocols.openai_options import RealtimeOptions
 from convsm.recording import replay
-from convsm.testing import Close, Expect, HangUp, LoopbackAgent, RefuseHandshake, Say, SendAudio
+from convsm.runtime.openai import OpenAIRealtime
+from convsm.testing import (
+    Close,
+    Expect,
+    HangUp,
+    LoopbackAgent,
+    OpenAILoopbackAgent,
+    RefuseHandshake,
+    Say,
+    SendAudio,
+    openai_script,
+)
 from tests.audio.sound_card import PATIENCE, SoundCard, wait_until
 from tests.audio.sounds import samples
 from tests.demo.sounds import write_wav
@@ -144,7 +156,82 @@ def test_a_card_that_is_unplugged_ends_the_talk_as_a_failure(sound_card: SoundCa
     assert "error ended the conversation: audio failed" in person.shown
 
 
+def test_a_person_talks_to_openai_and_interrupts(sound_card: SoundCard):
+    script = [Expect("session.update"), openai_script.Say("On and on.", seconds=30.0, is_whole=False)]
+    card = ObservedCard()
+    with (
+        OpenAILoopbackAgent(script) as agent,
+        sound_card.monitor() as monitor,
+        sitting(Talk(server=server_at(agent), card=card)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        person.wait_for("AgentAudio: first audio")
+        began = card.position
+        wait_until(lambda: card.position > began + 12_000, "half a second of speech")
+        person.press(" ")
+        person.wait_for("Interrupt: the user wants silence now")
+        connection.wait_for("response.cancel", PATIENCE)
+        truncated = connection.wait_for("conversation.item.truncate", PATIENCE)
+        assert 0 < truncated["audio_end_ms"] < 30_000
+        monitor.wait_for_silence()
+        person.press("q")
+        assert person.finish() == 0
+    assert "Talking to the model gpt-realtime through the sound card" in person.shown
+    assert sound_card.streams == []
+
+
 # Without a sound card
+
+
+def server_at(agent: OpenAILoopbackAgent) -> OpenAIRealtime:
+    return OpenAIRealtime(RealtimeOptions("Be kind."), base_url=f"{agent.base_url}/v1")
+
+
+def test_openai_is_talked_to_with_files_and_the_key_of_the_environment(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    voice, speech = samples(1, 12000), samples(20001, 12000)
+    script = [Expect("user_audio", seconds=0.5), openai_script.Say("Yes.", speech), Close(1000)]
+    heard, recording = tmp_path / "heard.wav", tmp_path / "session.jsonl"
+    with OpenAILoopbackAgent(script, api_key="sk-secret") as agent:
+        talk = Talk(
+            server=server_at(agent),
+            input=write_wav(tmp_path / "mine.wav", voice, 24000),
+            output=str(heard),
+            record=str(recording),
+        )
+        code, shown = hold(talk)
+        connection = agent.connections[0]
+        assert connection.user_audio[: len(voice)] == voice
+        [update] = connection.messages("session.update")
+        assert update["session"]["instructions"] == "Be kind."
+    assert code == 0
+    with wave.open(str(heard)) as reader:
+        assert speech in reader.readframes(reader.getnframes())
+    assert replay(str(recording)).is_equal
+    assert 'agent says "Yes."' in shown
+    assert " note " not in shown
+    written = recording.read_text(encoding="utf-8")
+    assert not any("sk-secret" in text for text in (shown, written, repr(talk)))
+
+
+def test_openai_needs_a_key_before_any_sound_unless_it_is_on_this_machine(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    card, stream = ObservedCard(output_device="gramophone"), Stream()
+    for base_url in ("https://api.openai.com/v1", "https://voice.example/v1", "https://["):
+        with pytest.raises(ConfigurationError, match="set OPENAI_API_KEY"):
+            Talk(server=OpenAIRealtime(base_url=base_url), card=card).run(stream)
+    assert stream.getvalue() == ""
+    mine, heard = write_wav(tmp_path / "mine.wav", rate=24000), str(tmp_path / "heard.wav")
+    with OpenAILoopbackAgent([Expect("session.update"), Close(1000)]) as agent:
+        assert hold(Talk(server=server_at(agent), input=mine, output=heard))[0] == 0
+
+
+def test_a_file_of_another_rate_than_the_servers_is_told_with_the_cure(tmp_path: Path):
+    mine, heard = write_wav(tmp_path / "mine.wav", rate=16000), str(tmp_path / "heard.wav")
+    with OpenAILoopbackAgent() as agent:
+        code, shown = hold(Talk(server=server_at(agent), input=mine, output=heard))
+    assert code == 1
+    assert "the session wants mono 16 bit at 24000 Hz; convert it with: sox" in shown
 
 
 def test_with_files_no_card_is_needed(tmp_path: Path):

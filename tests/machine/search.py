@@ -12,18 +12,26 @@ from convsm.machine.effects import Effect
 from convsm.machine.events import (
     EVENTS,
     AgentAudio,
+    AgentHungUp,
+    AgentResponse,
     Event,
+    Interrupted,
+    InterruptionSuspected,
+    SessionFailed,
     TextPart,
     TimerFired,
+    ToolCalled,
     ToolCompleted,
 )
 from convsm.testing.invariants import (
     ApprovalsAreAnsweredOnce,
     AudioIsHandedOverInOrder,
+    CutSpeechIsReported,
     EndIsAnnouncedOnce,
     IdleHoldsNothing,
     Invariant,
     InvariantChecker,
+    RepliesAreAskedForOnce,
     SendsOnlyWhileOpen,
     SpeakingIsAudible,
     ToolsAreAnsweredOnce,
@@ -47,6 +55,9 @@ class Node:
         session = self.session
         for kind in EVENTS.values():
             for event in self.world.offer(kind):
+                # A turn more would only make the search of what is asked for many times larger.
+                if self.world.asks_replies and self._is_too_much(event):
+                    continue
                 if isinstance(event, AgentAudio):
                     may_grow = not session.is_paused or session.is_queueable(event)
                     if event.audio and session.handed - session.heard >= plays and may_grow:
@@ -59,6 +70,17 @@ class Node:
                 yield event
         for name in TIMERS:
             yield TimerFired(name, 0)  # tokens start at 1: a firing that nobody waits for
+
+    def _is_too_much(self, event: Event) -> bool:
+        if isinstance(event, AgentAudio):
+            return event.turn > self.world.fresh_from
+        if isinstance(event, Interrupted):
+            return event.is_cancelled
+        if isinstance(event, ToolCalled):
+            return not event.expects_response
+        if isinstance(event, InterruptionSuspected):
+            return self.session.state != "agent_speaking"
+        return isinstance(event, AgentResponse | TextPart | AgentHungUp | SessionFailed)
 
     def follow(self, event: Event) -> tuple[Node, tuple[Effect, ...]]:
         """Return where an event leads, and with which effects; checks the invariants of this step."""
@@ -100,14 +122,16 @@ class Node:
             *(self._memory(invariant) for invariant in self.checker.invariants),
         )
         if session.state in ("idle", "closing"):
-            return (*key, bool(world.tools), bool(world.asked))
+            return (*key, bool(world.tools), bool(world.asked), world.is_generating, world.was_asked)
         return (
             *key,
             session.has_hung_up,
+            session.failure is None,
             session.fresh_from is None,
             self._response(),
             self._calls(),
             self._approvals(),
+            self._asking(),
         )
 
     def _pause(self) -> Hashable:
@@ -117,6 +141,27 @@ class Node:
         spoken = None if session.spoken_turn is None else session.spoken_turn - world.fresh_from
         paused_at = world.paused_at and max(world.paused_at - session.heard, -1)
         return (session.paused_bytes, spoken, paused_at)
+
+    def _asking(self) -> Hashable:
+        session, world = self.session, self.world
+        if not world.asks_replies:
+            return None
+        return (
+            session.generation,
+            session.is_stopping,
+            session.wanted is None,
+            world.is_generating,
+            world.was_asked,
+            session.beyond,
+            [self._place(item) for _, item, _ in session.unheard].__repr__(),
+            self._place(session.latest_item),
+            session.latest_item in session.heard_bytes,
+            max(session.latest_turn - world.fresh_from, -1),
+        )
+
+    def _place(self, item: str | None) -> int | None:
+        # An item that is far behind differs from all that may come, and that is all that counts.
+        return None if item is None else max(int(item.removeprefix("item_")) - self.world.fresh_from, -2)
 
     def _response(self) -> Hashable:
         session = self.session
@@ -161,6 +206,10 @@ class Node:
                 invariant.is_streaming,
                 is_same or not invariant.is_streaming,
             )
+        if isinstance(invariant, RepliesAreAskedForOnce) and self.world.asks_replies and not is_over:
+            return (invariant.is_running, invariant.is_asked)
+        if isinstance(invariant, CutSpeechIsReported) and self.world.asks_replies and not is_over:
+            return (invariant.is_running, invariant.is_asked, invariant.latest == session.latest_item)
         if isinstance(invariant, SendsOnlyWhileOpen):
             return attrs.astuple(invariant)
         return None

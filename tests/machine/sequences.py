@@ -37,12 +37,13 @@ def walk(
     options = SessionOptions(
         text_only=random.random() < 0.3,
         needs_audio=random.random() < 0.5,
+        asks_replies=random.random() < 0.5,
         hold_limit=random.randrange(4),
         approval_limit=random.randrange(4),
         can_pause=random.random() < 0.8,
         pause_limit=random.randrange(6),
     )
-    session, world = Session(options), World(is_prompt=is_prompt)
+    session, world = Session(options), World(is_prompt=is_prompt, asks_replies=options.asks_replies)
     for _ in range(length):
         event = hostile_event(random) if random.random() < noise else world.pick(random)
         try:

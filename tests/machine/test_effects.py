@@ -6,14 +6,23 @@ import attrs
 import pytest
 
 from convsm.machine import Session, effects
-from convsm.machine.effects import EFFECTS, Effect, Interruption, Pong, ToolResult
+from convsm.machine.effects import (
+    EFFECTS,
+    CancelReply,
+    Effect,
+    Interruption,
+    ItemHeard,
+    Pong,
+    RequestReply,
+    ToolResult,
+)
 from convsm.machine.events import Event
 from tests.machine.sequences import walk
 from tests.machine.test_events import documented_fields
 
-every_effect = pytest.mark.parametrize(
-    "kind", [*EFFECTS.values(), Pong, ToolResult, Interruption], ids=lambda kind: kind.__name__
-)
+MESSAGES = (Pong, ToolResult, Interruption, RequestReply, CancelReply, ItemHeard)
+
+every_effect = pytest.mark.parametrize("kind", [*EFFECTS.values(), *MESSAGES], ids=lambda kind: kind.__name__)
 
 
 def test_every_effect_class_is_in_the_alphabet():

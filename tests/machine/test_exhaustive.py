@@ -17,10 +17,13 @@ from convsm.testing.world import World
 from tests.machine.search import Search
 from tests.machine.sequences import walk
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 # After End: SocketOpened, SocketClosed, AudioStarted, AudioStopped, each at most once, and the close timer.
 ANSWERS_AFTER_END = 5
 
-# Text-only, needs audio, adapters answer in time, call ids, plays unheard. Approvals are searched apart.
+# Text-only, needs audio, adapters answer in time, call ids, plays unheard. Approvals are searched apart, and
+# so is a server that replies only when asked.
 CONFIGURATIONS = {
     "audio needed": (False, True, True, 2, 2),
     "audio not needed": (False, False, True, 2, 2),
@@ -28,6 +31,7 @@ CONFIGURATIONS = {
     "audio needed, late adapters": (False, True, False, 1, 1),
     "audio not needed, late adapters": (False, False, False, 1, 1),
     "text-only, late adapters": (True, True, False, 1, 0),
+    "replies are asked for": (False, False, True, 1, 1),
     "approvals": (False, True, True, 1, 1),
     "text-only approvals, late adapters": (True, True, False, 1, 0),
 }
@@ -38,17 +42,20 @@ in_every_configuration = pytest.mark.parametrize("name", CONFIGURATIONS)
 def search(name: str) -> Search:
     """Search a configuration once; every invariant is checked on every edge."""
     text_only, needs_audio, is_prompt, calls, plays = CONFIGURATIONS[name]
+    asks_replies = name == "replies are asked for"
     return Search.of(
         SessionOptions(
             text_only=text_only,
             needs_audio=needs_audio,
+            can_pause="approvals" not in name,
+            asks_replies=asks_replies,
             hold_limit=1,
             approval_limit=1,
-            can_pause="approvals" not in name,
             pause_limit=2,
         ),
         World(
             is_prompt=is_prompt,
+            asks_replies=asks_replies,
             call_ids=("call_1", "call_2")[:calls],
             approval_ids=("call_8", "call_9") if "approvals" in name else (),
             close_codes=(1000, 1006),
@@ -116,8 +123,10 @@ def test_closing_is_left_by_timers_alone_and_always_has_one_armed(name):
     closing = [node.session for node in search(name).nodes if node.session.state == "closing"]
     assert all(session.timers for session in closing)
     firings = max(EndReachesIdle().firings(session) for session in closing)
-    # The farewell of an agent that hung up on a server that does not close needs the most; text has none.
-    assert firings == (EndReachesIdle.firings_after_end if "text" in name else EndReachesIdle.firings_at_most)
+    # The farewell of an agent that hung up on a server that does not close needs the most; text has none,
+    # and where replies are asked for nobody hangs up.
+    has_farewell = name.startswith("audio") or name == "approvals"
+    assert firings == (EndReachesIdle.firings_at_most if has_farewell else EndReachesIdle.firings_after_end)
 
 
 def test_the_search_meets_sessions_that_differ_in_each_part():

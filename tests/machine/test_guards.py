@@ -22,6 +22,7 @@ def test_every_guard_has_a_sentence_for_the_documents():
         assert sentence.rstrip().endswith(".")
 
 
+@pytest.mark.usefixtures("untraced")
 def test_guards_answer_yes_or_no_and_change_nothing():
     answers: dict[str, set[bool]] = {guard: set() for _, guard in GUARDS}
 

@@ -8,12 +8,13 @@ from copy import deepcopy
 
 import pytest
 
-from convsm.machine import GROUPS, INITIAL, ROWS, STATES, session, table
+from convsm.machine import GROUPS, INITIAL, ROWS, STATES, Row, session, table
 from convsm.machine.emitters import Emitters
 from convsm.machine.emitting import Emitting
 from convsm.machine.ending import Ending
 from convsm.machine.events import COMMANDS, EVENTS, LOCAL_EVENTS, SERVER_EVENTS, SocketOpened
 from convsm.machine.guards import Guards
+from convsm.machine.replies import Replies
 from convsm.machine.session import MACHINE
 
 NAMES = [state.name for state in STATES]
@@ -25,7 +26,7 @@ def methods(kind: type) -> set[str]:
     return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
 
 
-def rows_of(trigger: str, source: str) -> list[table.Row]:
+def rows_of(trigger: str, source: str) -> list[Row]:
     return [row for row in ROWS if row.trigger == trigger and source in row.sources]
 
 
@@ -53,9 +54,8 @@ def test_every_guard_is_named_by_a_row_and_every_row_names_guards():
 
 def test_every_emitter_is_named_by_a_row_or_a_state_and_they_name_emitters():
     named = {name for row in ROWS for name in row.do}
-    assert named | {name for state in STATES for name in state.on_leave} == (
-        methods(Emitters) | methods(Ending) | methods(Emitting)
-    )
+    emitters = methods(Emitters) | methods(Ending) | methods(Emitting) | methods(Replies)
+    assert named | {name for state in STATES for name in state.on_leave} == emitters
 
 
 def test_rows_are_literals():

@@ -10,7 +10,7 @@ from convsm.machine import GROUPS, INITIAL, ROWS, STATES, Row, State, TableError
 from convsm.machine.emitters import Emitters
 from convsm.machine.events import EVENTS
 from convsm.machine.guards import Guards
-from convsm.machine.table import row
+from convsm.machine.rows import row
 from convsm.machine.validation import validate
 
 

@@ -12,7 +12,7 @@ import attrs
 from hypothesis import strategies as st
 
 from convsm.machine import effects
-from convsm.protocols import messages
+from convsm.protocols import messages, openai_options, turn_messages
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -27,9 +27,9 @@ JSON = st.recursive(
 )
 
 
-def entries(holding: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def entries(holding: str, folder: Path = GOLDEN) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the entries of all golden files that have a key, each with the name of its file."""
-    for path in sorted(GOLDEN.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         for entry in json.loads(path.read_text(encoding="utf-8")):
             if holding in entry:
                 yield path.stem, entry
@@ -57,5 +57,6 @@ def message_of(said: dict[str, Any]) -> object:
     """Return the message that a golden file describes."""
     fields = dict(said)
     name = fields.pop("is")
-    kind = getattr(messages, name, None) or getattr(effects, name)
+    homes = (messages, turn_messages, openai_options, effects)
+    kind: Any = next(getattr(home, name) for home in homes if hasattr(home, name))
     return kind(**fields)

@@ -34,7 +34,11 @@ from convsm.machine.events import (
     Malformed,
     Pinged,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
     Send,
+    SessionFailed,
     SessionReady,
     SocketClosed,
     SocketOpened,
@@ -121,19 +125,25 @@ payloads = st.recursive(
 )
 any_event = st.one_of(
     st.builds(Start, at=times),
-    st.builds(Send, payloads),
+    st.builds(Send, payloads, st.sampled_from(["message", "turn", "request"])),
     st.builds(End),
     st.builds(SocketOpened),
     st.builds(ConnectionFailed, st.just("refused"), st.sampled_from([None, 401])),
     st.builds(SocketClosed, st.sampled_from([1000, 1006, 1008])),
     st.builds(SessionReady, st.just("conversation_1"), at=times),
     st.builds(Pinged, st.integers(), times),
-    st.builds(AgentAudio, st.binary(max_size=4), turns, payloads),
+    st.builds(
+        AgentAudio, st.binary(max_size=4), turns, payloads, item=st.sampled_from([None, "item_1", "item_2"])
+    ),
     st.builds(AgentResponse, st.text(max_size=5), turns),
     st.builds(TextPart, st.sampled_from(["start", "delta", "stop"]), turn=turns),
     st.builds(UserTranscript, st.text(max_size=5)),
-    st.builds(Interrupted, turns, turns),
+    st.builds(Interrupted, turns, turns, st.booleans()),
     st.builds(Interrupt),
+    st.builds(ResponseStarted, turns),
+    st.builds(ResponseEnded, turns),
+    st.builds(ResponseRefused, st.booleans()),
+    st.builds(SessionFailed, st.just("expired")),
     st.builds(
         ToolCalled, call_ids, st.just("tool"), st.dictionaries(st.text(max_size=3), payloads), st.booleans()
     ),
@@ -148,9 +158,9 @@ any_event = st.one_of(
     st.builds(AudioStarted),
     st.builds(AudioStopped),
     st.builds(AudioFailed, st.just("unplugged")),
-    st.builds(Played, st.integers(0, 4)),
     st.builds(InterruptionSuspected),
     st.builds(InterruptionDismissed),
+    st.builds(Played, st.integers(0, 4), st.integers(0, 4)),
     st.builds(UserAudio, st.binary(max_size=4)),
     st.builds(ToolCompleted, call_ids, st.text(max_size=5)),
     st.builds(
@@ -164,6 +174,7 @@ conversations = st.tuples(st.sampled_from([(), OPENED, SPEAKING]), st.lists(any_
 some_options = st.builds(
     SessionOptions,
     text_only=st.booleans(),
+    asks_replies=st.booleans(),
     needs_audio=st.booleans(),
     settle_seconds=st.sampled_from([2.0, float("inf")]),
     hold_limit=st.integers(0, 2),

@@ -7,6 +7,7 @@ import pytest
 from convsm import Conversation
 from tests.runtime import helpers
 from tests.runtime.hosted import HOST, HostedConversation, ManualHostedConversation
+from tests.runtime.protocols import ELEVENLABS, OPENAI, Protocol
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,6 +22,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             "shell", ["threads"] if is_for_threads else ["threads", "asyncio"], indirect=True
         )
+
+
+@pytest.fixture(params=[ELEVENLABS, OPENAI], ids=lambda protocol: protocol.name)
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    """Run the test with servers of each protocol."""
+    spoken: Protocol = request.param
+    return spoken
 
 
 @pytest.fixture

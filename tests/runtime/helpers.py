@@ -19,11 +19,12 @@ from convsm import (
     ConvsmError,
     DisconnectionDetails,
     ElevenLabs,
+    OpenAIRealtime,
     ReportingAudioInterface,
 )
 from convsm.runtime.async_inbox import AsyncInbox
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.testing import ConnectionEnded, LoopbackAgent, LoopbackConnection
+from convsm.testing import ConnectionEnded, LoopbackAgent, LoopbackConnection, OpenAILoopbackAgent
 from convsm.testing.clock import ManualTimers
 from convsm.testing.connection import StepLike
 from tests.runtime.hosted import ManualAsyncDriver, run_on_loop, settled
@@ -177,8 +178,19 @@ ARGUMENTS = {
 }
 
 
+# Callbacks that nothing of OpenAI's calls.
+ELEVENLABS_ONLY = (
+    "callback_agent_response_correction",
+    "callback_latency_measurement",
+    "callback_audio_alignment",
+)
+KEY = "sk-proj-secret_of_the_tests"
+
+
 class Call:
     """A conversation and what it told.
+
+    With an OpenAILoopbackAgent it speaks that protocol, and ``realtime`` are the session's options.
 
     Attributes:
         conversation: The conversation.
@@ -192,18 +204,23 @@ class Call:
         self.changes = Log()
         kind = options.pop("kind", Conversation)
         kind = SHELL.get(kind, kind)
-        client = ElevenLabs(base_url=agent.base_url) if agent is not None else None
         given: dict[str, Any] = {
             **{name: self._teller(told) for name, told in ARGUMENTS.items()},
             "callback_disconnect": self._teller("disconnect"),
             "callback_end_session": self._teller("end"),
             "callback_state_change": self.changes.add,
-            "requires_auth": False,
             **options,
         }
-        self.conversation: Conversation = kind(
-            given.pop("client", client), given.pop("agent_id", "agent_1"), **given
-        )
+        if isinstance(agent, OpenAILoopbackAgent) or isinstance(given.get("client"), OpenAIRealtime):
+            for name in ELEVENLABS_ONLY:
+                given.pop(name)
+            client: Any = OpenAIRealtime(
+                given.pop("realtime", None), api_key=KEY, base_url=f"{agent.base_url}/v1" if agent else ""
+            )
+        else:
+            client = ElevenLabs(base_url=agent.base_url) if agent is not None else None
+            given = {"agent_id": "agent_1", "requires_auth": False, **given}
+        self.conversation: Conversation = kind(given.pop("client", client), **given)
 
     def _teller(self, told: str) -> Callable[..., None]:
         return lambda *arguments: self.log.add((told, *arguments))
@@ -240,7 +257,10 @@ class Call:
 
         def is_settled() -> bool:
             with mailbox._owner:
-                return not mailbox._queue
+                is_empty = not mailbox._queue
+            if not is_empty:
+                mailbox._wake()  # who posted meanwhile took us for one who works on it
+            return is_empty
 
         until(is_settled)
 

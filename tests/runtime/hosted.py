@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convsm import AsyncAudioInterface, AsyncConversation, AsyncReportingAudioInterface
 from convsm.runtime.async_driver import AsyncDriver
+from convsm.runtime.stream import AsyncEventStream
 from convsm.testing.clock import ManualTimers
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def run_on_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Make a coroutine function of one that may block."""
+    """Make a coroutine function of one that may block, unless it is one."""
+    if asyncio.iscoroutinefunction(call):
+        return call
 
     async def run(*arguments: Any) -> Any:
         return await asyncio.to_thread(call, *arguments)
@@ -88,6 +91,10 @@ class HostedReportingAudio(HostedAudio, AsyncReportingAudioInterface):
     async def play(self, number: int, audio: bytes) -> None:
         await asyncio.to_thread(self.inner.play, number, audio)
 
+    @property
+    def position(self) -> int | None:
+        return self.inner.position  # type: ignore[no-any-return]
+
     output = AsyncReportingAudioInterface.output
 
 
@@ -113,19 +120,50 @@ async def _awaited(call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     return await call(*arguments)
 
 
+class HostedStream:
+    """An AsyncEventStream, read on threads."""
+
+    def __init__(self, inner: AsyncEventStream) -> None:
+        self._inner = inner
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> object:
+        async def read() -> list[object]:
+            try:
+                return [await anext(self._inner)]
+            except StopAsyncIteration:
+                return []
+
+        for event in run_on_loop(read()):
+            return event
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        HOST.loop.call_soon_threadsafe(self._inner.close)
+        run_on_loop(settled())
+
+
 class HostedConversation:
     """AsyncConversation, called from threads."""
 
     _inner_class: type[AsyncConversation] = AsyncConversation
 
-    def __init__(self, client: Any, agent_id: str, *arguments: Any, **options: Any) -> None:
+    def __init__(self, client: Any, *arguments: Any, **options: Any) -> None:
         self._interface = options.pop("audio_interface", None)
         if self._interface is not None:
             options["audio_interface"] = hosted_audio(self._interface)
         for name, value in options.items():
             if name.startswith("callback_") and value is not None:
                 options[name] = in_thread(value)
-        self._inner = self._inner_class(client, agent_id, *arguments, **options)
+        self._inner = self._inner_class(client, *arguments, **options)
 
     @property
     def audio_interface(self) -> Any:
@@ -145,6 +183,12 @@ class HostedConversation:
             super().__setattr__(name, value)
         else:
             setattr(self._inner, name, in_thread(value) if name.startswith("callback_") else value)
+
+    def events(self, *kinds: type) -> HostedStream:
+        async def attach() -> AsyncEventStream:
+            return self._inner.events(*kinds)
+
+        return HostedStream(run_on_loop(attach()))
 
     def __enter__(self) -> Self:
         run_on_loop(self._inner.__aenter__())

@@ -30,6 +30,8 @@ from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     nothing_is_left,
 )
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 
 @pytest.fixture
 def agent():
@@ -99,6 +101,7 @@ def test_the_readmes_tools_in_one_conversation():
         agent.raise_failures()
 
 
+@pytest.mark.threads_only  # On a loop the timeouts of tools are the loop's, not the test's.
 def test_a_tool_that_takes_too_long_is_answered_and_the_floor_goes_back(agent):
     may_end = threading.Event()
     tools = ClientTools()
@@ -263,7 +266,7 @@ def test_what_is_answered_by_hand_becomes_text_as_a_handlers_result_does():
 # Approvals
 
 
-def test_a_coroutine_approves_on_no_thread_of_the_stream(agent):
+def test_a_coroutine_approves_on_no_thread_of_the_stream(agent, shell):
     ran_on = []
 
     async def approve(request: Any) -> bool:
@@ -279,7 +282,7 @@ def test_a_coroutine_approves_on_no_thread_of_the_stream(agent):
         connection.send(CallMcp("pay", "c1", {"amount": 12}))
         pass_pings(connection)
         assert sorted(approvals(connection)) == [("c1", True), ("c2", False)]
-    assert ran_on == ["convsm-tool-loop"] * 2
+    assert ran_on == ["test-loop" if shell == "asyncio" else "convsm-tool-loop"] * 2
 
 
 def test_a_handler_that_fails_does_not_approve(agent):

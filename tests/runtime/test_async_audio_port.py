@@ -233,6 +233,69 @@ async def test_an_interface_that_takes_no_speech_does_not_fill_the_memory(stage,
 
 
 @on_stage()
+async def test_a_stop_waits_for_no_output(stage, audio):
+    await stage.open()
+    audio.gates["output"] = asyncio.Event()
+    for number in (1, 2):
+        stage.port.play(Play(number, SECOND, 1))
+    await settled()
+    await stage.close()
+    assert audio.log == ["start", "stop"]
+    assert stage.timers.armed == {}
+    assert AudioFailed("the audio interface was cancelled") not in stage.posted
+
+
+@on_stage()
+async def test_an_output_that_is_cut_may_clean_up_or_go_on_and_nothing_fails(stage, audio):
+    ends: list[Any] = [None, asyncio.CancelledError, None, asyncio.CancelledError]
+
+    async def output(piece: bytes) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            if ends.pop() is not None:
+                raise
+
+    audio.output = output
+    await stage.open()
+    for number in range(1, 5):
+        stage.port.play(Play(number, SECOND, number))
+        await settled()
+        stage.port.flush()
+        await asyncio.sleep(0)
+        stage.port.flush()  # while the first is being cleaned up after
+        await settled()
+        assert audio.log[-1] == "interrupt"
+    await stage.close()
+    assert stage.posted == [AudioStarted(), AudioStopped()]
+
+
+@on_stage()
+async def test_an_output_that_interrupts_itself_is_cut_where_it_waits_and_nothing_behind_it(stage, audio):
+    left: list[str] = []
+
+    async def output(piece: bytes) -> None:
+        stage.port.flush()
+        if piece == SECOND:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.append("waiting")
+        left.append("returning")
+
+    audio.output = output
+    await stage.open()
+    for number, piece in ((1, SECOND), (2, b"")):
+        stage.port.play(Play(number, piece, number))
+        await settled()
+    assert left == ["waiting", "returning"]
+    await stage.close()
+    assert audio.log == ["start", "interrupt", "interrupt", "stop"]
+    assert stage.posted == [AudioStarted(), AudioStopped()]
+
+
+@on_stage()
 async def test_a_loop_that_is_shut_down_closes_the_devices(stage, audio):
     await stage.open()
     stage.port._task.cancel()

@@ -88,7 +88,7 @@ def test_the_arguments_stand_in_the_order_of_the_reference():
     made = Conversation(ElevenLabs(), "agent_1", "user_1", requires_auth=False)
     assert (made.agent_id, made.user_id) == ("agent_1", "user_1")
     with pytest.raises(TypeError, match="requires_auth"):
-        Conversation(ElevenLabs(), "agent_1")  # type: ignore[call-arg]
+        Conversation(ElevenLabs(), "agent_1")
 
 
 def test_what_is_not_given_is_made():

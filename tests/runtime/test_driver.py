@@ -22,7 +22,7 @@ from convsm.machine.events import (
 )
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.messages import ServerError, VadScore
-from convsm.runtime import driver as driver_module
+from convsm.runtime import diagnostics as diagnostics_module
 from convsm.runtime.driver import Wiring
 from convsm.runtime.tools import ClientTools
 from convsm.runtime.wiring import Observer
@@ -249,7 +249,7 @@ def test_each_diagnostic_is_counted_and_a_repeated_one_is_no_warning_again(ready
 
 
 def test_a_server_that_goes_on_is_no_warning_for_ever(ready, caplog, monkeypatch):
-    monkeypatch.setattr(driver_module, "DIAGNOSTIC_LIMIT", 3)
+    monkeypatch.setattr(diagnostics_module, "DIAGNOSTIC_LIMIT", 3)
     driver = ready()
     driver.post(*[Malformed("audio", f"field {number}", "missing") for number in range(10)])
     assert driver.diagnostics == 10

@@ -127,3 +127,14 @@ def test_a_callback_knows_that_it_is_one_and_does_not_wait_for_itself(notifier):
     notifier.notify("callback", lambda: log.add((notifier.is_current, notifier.join(PATIENCE))))
     log.wait_for((True, False))
     assert not notifier.is_current
+
+
+def test_a_coroutine_function_is_told_apart_and_not_left_in_the_air(notifier, caplog):
+    async def callback():
+        raise AssertionError("nobody awaits this")
+
+    log = Log()
+    notifier.notify("callback_error", callback)
+    notifier.notify("next", log.add, "next")
+    log.wait_for("next")
+    assert "callback_error is a coroutine function; only AsyncConversation awaits it" in caplog.text

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from convsm import ProtocolError, RefusedCommand
+from convsm import ConfigurationError, ConnectionFailed, ElevenLabs, ProtocolError, RefusedCommand
 from convsm.testing import IgnoreClose, LoopbackAgent, SendMetadata, StopReading, WaitFor, WaitForInitiation
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,
@@ -20,12 +20,14 @@ SENDERS = {
     "send_user_message": lambda conversation: conversation.send_user_message("hi"),
     "send_contextual_update": lambda conversation: conversation.send_contextual_update("hi"),
     "register_user_activity": lambda conversation: conversation.register_user_activity(),
+    "send_feedback": lambda conversation: conversation.send_feedback(7, "like"),
     "send_multimodal_message": lambda conversation: conversation.send_multimodal_message("hi"),
 }
 MESSAGES = [
     {"type": "user_message", "text": "hi"},
     {"type": "contextual_update", "text": "hi"},
     {"type": "user_activity"},
+    {"type": "feedback", "event_id": 7, "score": "like"},
     {"type": "multimodal_message", "text": {"type": "user_message", "text": "hi"}},
 ]
 senders = pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS)
@@ -75,6 +77,54 @@ def test_every_message_goes_out_in_the_order_of_the_calls(call):
         send(call.conversation)
     connection.wait_for("multimodal_message")
     assert sent(connection) == MESSAGES
+
+
+def test_an_update_may_supersede_another_and_a_rating_be_taken_back(call):
+    connection = call.start()
+    call.conversation.send_contextual_update("It rains.", context_id="weather")
+    call.conversation.send_feedback(7, None)
+    with pytest.raises(ValueError, match="score"):
+        call.conversation.send_feedback(7, "love")
+    connection.wait_for("feedback")
+    assert sent(connection) == [
+        {"type": "contextual_update", "text": "It rains.", "context_id": "weather"},
+        {"type": "feedback", "event_id": 7, "score": None},
+    ]
+
+
+def test_a_file_is_uploaded_and_named_in_a_message(tmp_path):
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"pixels")
+    with LoopbackAgent(api_key="key") as agent:
+        client = ElevenLabs(api_key="key", base_url=agent.base_url)
+        with conversation(agent, client=client) as call:
+            with pytest.raises(RefusedCommand, match="Session not started"):
+                call.conversation.upload_file(picture)
+            connection = call.start()
+            file_id = call.conversation.upload_file(picture)
+            call.conversation.send_multimodal_message("What is this?", file_id=file_id)
+            connection.wait_for("multimodal_message")
+        [upload] = agent.uploads
+    assert (upload.conversation_id, upload.name, upload.content_type, upload.content) == (
+        "conv_0",
+        "picture.png",
+        "image/png",
+        b"pixels",
+    )
+    [message] = sent(connection)
+    assert message["file"] == {"type": "file_input", "file_id": file_id}
+
+
+def test_an_upload_that_is_refused_or_comes_too_early_ends_nothing(waiting):
+    call, accept = waiting
+    with pytest.raises(ConfigurationError, match="no conversation to upload to yet"):
+        call.conversation.upload_file(b"pixels")
+    accept.set()
+    call.conversation.wait_until_ready(PATIENCE)
+    call.agent.post_answer = (403, b"{}")
+    with pytest.raises(ConnectionFailed, match="403"):
+        call.conversation.upload_file(b"pixels", "picture.png")
+    call.conversation.register_user_activity()
 
 
 def test_files_go_out_as_one_or_as_several(call):

@@ -67,8 +67,10 @@ def test_a_reader_that_does_not_keep_up_loses_the_newest_and_is_told_how_many(mo
     for score in range(5):
         stream.put(VadScore(score))
     assert stream.dropped == 3
-    stream.close()
-    assert list(stream) == [VadScore(0), VadScore(1)]
+    # The end is never among what is lost.
+    stream.close(VadScore(9))
+    stream.close(VadScore(10))
+    assert list(stream) == [VadScore(0), VadScore(1), VadScore(9)]
 
 
 def test_what_comes_after_the_close_is_not_read():
@@ -76,6 +78,14 @@ def test_what_comes_after_the_close_is_not_read():
         stream.put(VadScore(0.1))
     stream.put(VadScore(0.2))
     assert list(stream) == [VadScore(0.1)]
+
+
+@pytest.mark.parametrize("kind", [EventStream, AsyncEventStream])
+def test_a_last_event_that_nobody_asked_for_is_not_read(kind):
+    stream = kind((UserTranscript,))
+    stream.close(VadScore(1))
+    assert stream.is_closed
+    assert list(stream._queue) == []
 
 
 def test_on_a_loop_the_same_is_read():

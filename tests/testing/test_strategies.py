@@ -46,7 +46,7 @@ def test_hostile_sequences_are_short_enough(scenario: Scenario):
 
 @given(scenarios(text_only=False, max_size=15))
 def test_a_scenario_keeps_the_contract(scenario: Scenario):
-    session, world = Session(scenario.options), World()
+    session, world = Session(scenario.options), World(asks_replies=scenario.options.asks_replies)
     for event in scenario.events:
         assert event in world.offer(type(event))
         world.note(event, perform(session, event))

@@ -20,6 +20,10 @@ from convsm.machine.events import (
     Interrupted,
     Pinged,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
+    Send,
     SessionReady,
     SocketClosed,
     SocketOpened,
@@ -196,3 +200,32 @@ def test_the_same_seed_gives_the_same_sequence():
 
     assert path(3) == path(3)
     assert path(3) != path(4)
+
+
+def test_a_server_that_replies_when_asked_generates_one_response_at_a_time():
+    def offers(world: World) -> set[type[Event]]:
+        kinds = (ResponseStarted, ResponseEnded, ResponseRefused)
+        return {kind for kind in kinds if world.offer(kind)}
+
+    session, world = Session(SessionOptions(asks_replies=True)), World(asks_replies=True)
+    for event, expected in (
+        (Start(), set()),
+        (SocketOpened(), {ResponseStarted}),
+        (READY, {ResponseStarted}),
+        (Send("hello", "turn"), {ResponseStarted, ResponseRefused}),
+        (ResponseStarted(1), {ResponseEnded, ResponseRefused}),
+        (ResponseRefused(is_busy=True), {ResponseEnded}),
+        (ResponseEnded(1), {ResponseStarted, ResponseRefused}),
+        (SocketClosed(), set()),
+    ):
+        world.note(event, session.handle(event))
+        assert offers(world) == expected, event
+    assert not offers(lead(*START)[1])
+
+
+def test_only_a_server_that_replies_when_asked_names_items():
+    _, world = lead(*START)
+    assert {audio.item for audio in world.offer(AgentAudio)} == {None}
+    world = World(asks_replies=True, socket="open")
+    assert None not in {audio.item for audio in world.offer(AgentAudio)}
+    assert {cut.is_cancelled for cut in world.offer(Interrupted)} == {True, False}

@@ -76,6 +76,11 @@ def test_a_connection_that_ends_without_a_close_frame_is_lost(cut, reset):
     assert end_of([*cut, Drop(reset=reset)]) == (LOST, 1006)
 
 
+def test_two_connections_that_end_alike_tell_it_with_events_of_their_own():
+    first, second = (end_of([SendRaw("{}"), Drop()])[0] for _ in range(2))
+    assert first is not second
+
+
 @pytest.mark.parametrize(
     "oversized",
     [

@@ -16,7 +16,7 @@ import pytest
 from convsm import AsyncElevenLabs, ConfigurationError, ConnectionFailed, ElevenLabs
 from convsm.protocols.elevenlabs_opening import ConversationInitiationData
 from convsm.protocols.elevenlabs_overrides import ConfigurationOverride, ConversationOverride
-from convsm.runtime.wiring import Opening, upload_file
+from convsm.runtime.elevenlabs import ElevenLabsOpening, upload_file
 from convsm.testing import LoopbackAgent
 
 with warnings.catch_warnings():
@@ -61,7 +61,7 @@ def settled(call, *arguments, **options):
 
 
 def opening(client, **changes):
-    plain = Opening(
+    plain = ElevenLabsOpening(
         client=client,
         agent_id="agent 1",
         user_id=None,
@@ -152,7 +152,7 @@ def test_what_cannot_be_uploaded_is_refused_by_all(agent, make_client, tmp_path)
 
 
 def test_without_a_client_that_uploads_nothing_is_uploaded():
-    with pytest.raises(ConfigurationError, match="A client is needed to upload a file"):
+    with pytest.raises(ConfigurationError, match="Only an ElevenLabs client takes files"):
         upload_file(None, "conv_1", b"x")
     poor = SimpleNamespace(
         _client_wrapper=SimpleNamespace(get_base_url=lambda: "https://api.example"),
@@ -177,6 +177,6 @@ def test_a_wish_for_audio_that_nobody_would_hear_is_warned_of(raw, text_only, ha
     config = ConversationInitiationData(conversation_config_override=override.to_dict() if raw else override)
     asking = opening(None, config=config, has_audio=has_audio)
     with caplog.at_level(logging.WARNING, "convsm.session"):
-        asking.codec("play")
+        asking.codec()
     assert asking.is_text_only is (text_only is True or not has_audio)
     assert ["text_only=False" in record.message for record in caplog.records] == [True] * warns
