@@ -131,6 +131,14 @@ class AsyncDefaultAudioInterface(AsyncReportingAudioInterface):
         """Queue audio; returns at once."""
         self.device.play(number, audio)
 
+    def pause(self) -> None:
+        """Fall silent and keep what is queued; see ``DefaultAudioInterface.pause``."""
+        self.device.pause()
+
+    def resume(self) -> None:
+        """Go on with the sample behind the last that was heard."""
+        self.device.resume()
+
     async def interrupt(self) -> None:
         """Fall silent, in about 5 ms: what is queued and what the device holds is dropped."""
         self.device.interrupt()

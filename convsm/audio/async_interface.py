@@ -64,6 +64,9 @@ class AsyncReportingAudioInterface(AsyncAudioInterface):
     """An interface that takes negotiated formats and reports what was heard.
 
     A session calls ``configure``, then ``start``, and ``play`` in the place of ``output``.
+
+    One that has the methods ``pause()`` and ``resume()`` too may be asked for them; see
+    ReportingAudioInterface. They are no coroutines: silence waits for no ``play`` that is still awaited.
     """
 
     _output_number = 0

@@ -95,6 +95,12 @@ class ReportingAudioInterface(AudioInterface):
 
     A session calls ``configure``, then ``start``, and ``play`` in the place of ``output``, under the
     same rules: ``configure`` on the worker thread, ``play`` in the order of the events, not blocking.
+
+    One that has the methods ``pause()`` and ``resume()`` too may be asked for them, under the rules of
+    ``interrupt``: to fall silent at once and keep all that was not heard, also what ``play`` brings
+    meanwhile; and to go on with the next sample. What a device holds already may be heard to its end, and
+    an interruption during a pause drops everything as ever. Only for such an interface does a session
+    wait whether the user really means to cut the agent off; for others it does not.
     """
 
     _output_number = 0

@@ -213,8 +213,25 @@ class WavAudioInterface(ReportingAudioInterface):
                 # In real time the next tick will find it.
                 self._run.wake.set()
 
+    def pause(self) -> None:
+        """Fall silent and keep what was not heard, to the sample."""
+        if self._run is not None:
+            self._run.device.pause()
+
+    def resume(self) -> None:
+        """Go on with the sample behind the last that was heard."""
+        if self._run is not None:
+            self._run.device.resume()
+            if not self.real_time:
+                self._run.wake.set()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether ``pause`` was called and neither ``resume`` nor ``interrupt`` since."""
+        return self._run is not None and self._run.device.is_paused
+
     def interrupt(self) -> None:
-        """Drop all that was not heard yet, at once. What was handed over later is played."""
+        """Drop all that was not heard yet, at once; ends a pause. What was handed over later is played."""
         if self._run is not None:
             self._run.device.interrupt()
 

@@ -49,11 +49,13 @@ class _Pace:
 class WavDevice:
     """Two WAV files that behave like a sound card, without the thread and the clock that drive it.
 
-    ``tick`` belongs to one thread; ``play``, ``interrupt`` and ``retire`` may come from any.
+    ``tick`` belongs to one thread; ``play``, ``pause``, ``resume``, ``interrupt`` and ``retire`` may come
+    from any.
     ``close`` comes last, from the thread of ``tick``.
 
     In real time, what a tick takes from the buffer counts as heard at the next tick, when it is written
-    and reported: an interruption in between takes it back. Without pace it is heard as it is taken.
+    and reported: an interruption in between takes it back, and a pause holds it. Without pace it is heard as
+    it is taken.
 
     Attributes:
         input_finished: Set once the last sample of the input was sent.
@@ -94,6 +96,7 @@ class WavDevice:
         self._lock = threading.Lock()
         self._buffer = PlayoutBuffer(output_format.bytes_per_sample)
         self._in_hand = NOTHING
+        self._is_paused = False
         # Bytes that were taken from the buffer and dropped before they were heard.
         self._dropped = 0
         # The highest number that was reported, or was interrupted and never will be.
@@ -105,8 +108,23 @@ class WavDevice:
             if not self.is_retired:
                 self._buffer.append(number, audio)
 
+    def pause(self) -> None:
+        """Fall silent behind the last sample that was heard, and keep the rest."""
+        with self._lock:
+            self._is_paused = not self.is_retired
+
+    def resume(self) -> None:
+        """Go on with the sample behind the last that was heard."""
+        with self._lock:
+            self._is_paused = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is paused."""
+        return self._is_paused
+
     def interrupt(self) -> None:
-        """Drop all that is not heard yet."""
+        """Drop all that is not heard yet; ends a pause."""
         with self._lock:
             self._drop()
 
@@ -124,6 +142,7 @@ class WavDevice:
         return heard // self._buffer.bytes_per_sample
 
     def _drop(self) -> None:
+        self._is_paused = False
         self._buffer.flush()
         self._dropped += len(self._in_hand[0])
         self._in_hand = NOTHING
@@ -166,12 +185,11 @@ class WavDevice:
             self._send()
             return now
         with self._lock:
-            return None if self._buffer.is_drained else now
+            return None if self._buffer.is_drained or self._is_paused else now
 
     def _hear(self, missed: int) -> None:
         with self._lock:
-            taken = (self._buffer.read(self._share), self._buffer.through)
-            (heard, through), self._in_hand = (self._in_hand, taken) if self._real_time else (taken, NOTHING)
+            heard, through = NOTHING if self._is_paused else self._take()
             is_news = through > self._settled
             self._settled = max(self._settled, through)
         heard += self._gap[len(heard) :]
@@ -181,6 +199,11 @@ class WavDevice:
                 self._writer.write(self._gap)
         if is_news:
             self._listener.played(through)
+
+    def _take(self) -> tuple[bytes, int]:
+        taken = (self._buffer.read(self._share), self._buffer.through)
+        heard, self._in_hand = (self._in_hand, taken) if self._real_time else (taken, NOTHING)
+        return heard
 
     def _send(self) -> None:
         chunk = b"" if self._reader is None else self._reader.read(self._chunk_size)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 from convsm.audio.async_interface import AsyncAudioInterface, AsyncReportingAudioInterface
 from convsm.audio.formats import audio_format
@@ -55,6 +56,9 @@ class AsyncAudioPort:
         self._hearing = Hearing(self._reporting, self._reckoning)
         self._has_begun = False
         self._has_to_interrupt = False
+        self._is_interrupting = False
+        # What is to be called next of pause and resume; None if neither is.
+        self._pausing: Literal["pause", "resume"] | None = None
         self._is_handing_over = False
         self._is_cut = False
         self._is_stopping = False
@@ -70,6 +74,7 @@ class AsyncAudioPort:
     def begin(self) -> None:
         """Hand over what came while the interface opened."""
         self._has_begun = True
+        self._ask_for_pausing()
         self._wake()
 
     def play(self, effect: Play) -> None:
@@ -80,6 +85,16 @@ class AsyncAudioPort:
             return
         self._speech.append(effect)
         self._wake()
+
+    def pause(self) -> None:
+        """Have the interface fall silent and keep what it has, once it is open."""
+        self._pausing = "pause"
+        self._ask_for_pausing()
+
+    def resume(self) -> None:
+        """Have the interface go on where it paused, behind an interruption if one is on its way."""
+        self._pausing = "resume"
+        self._ask_for_pausing()
 
     def flush(self) -> None:
         """Silence the interface."""
@@ -125,6 +140,17 @@ class AsyncAudioPort:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _ask_for_pausing(self) -> None:
+        method = self._pausing
+        # What is to be forgotten would sound again if it were resumed before it is.
+        if method is None or not self._has_begun or self._has_to_interrupt or self._is_interrupting:
+            return
+        self._pausing = None
+        try:
+            getattr(self._interface, method)()
+        except Exception as error:
+            self._fail(method, error)
 
     def _cut_output(self) -> None:
         # Only what was handed over before the interruption, and that once: cancellations are counted.
@@ -197,6 +223,7 @@ class AsyncAudioPort:
         await self._waiter
 
     async def _interrupt(self, interface: AsyncAudioInterface) -> None:
+        self._is_interrupting = True
         try:
             await interface.interrupt()
         except Exception as error:
@@ -204,6 +231,9 @@ class AsyncAudioPort:
         else:
             self._hearing.flush()
             self._note_silence()
+        finally:
+            self._is_interrupting = False
+        self._ask_for_pausing()
 
     async def _hand_over(self, interface: AsyncAudioInterface, play: Play) -> None:
         self._speech_bytes -= len(play.audio)

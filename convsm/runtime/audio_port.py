@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from convsm.audio.async_interface import AsyncReportingAudioInterface
 from convsm.audio.formats import audio_format
 from convsm.audio.interface import AudioInterface, ReportingAudioInterface
 from convsm.errors import AudioError
@@ -15,7 +16,7 @@ from convsm.runtime.hearing import Hearing
 from convsm.runtime.reckoning import PlayoutReckoning
 from convsm.runtime.timers import Timers
 
-__all__ = ["HELD_BYTES", "REFERENCE_FORMAT", "AudioPort", "failure_text", "warn_of_formats"]
+__all__ = ["HELD_BYTES", "REFERENCE_FORMAT", "AudioPort", "can_pause", "failure_text", "warn_of_formats"]
 
 logger = logging.getLogger("convsm.audio")
 
@@ -23,6 +24,15 @@ logger = logging.getLogger("convsm.audio")
 HELD_BYTES = 64 * 1024 * 1024
 # What an interface with only the four reference methods is defined for.
 REFERENCE_FORMAT = "pcm_16000"
+
+
+def can_pause(interface: object) -> bool:
+    """Tell whether an audio interface, of threads or of an event loop, can be asked to pause.
+
+    One that reports nothing cannot: how long a pause lasts would be lost on whoever reckons its playout.
+    """
+    is_reporting = isinstance(interface, ReportingAudioInterface | AsyncReportingAudioInterface)
+    return is_reporting and all(callable(getattr(interface, name, None)) for name in ("pause", "resume"))
 
 
 def failure_text(interface: object, method: str, error: BaseException) -> str:
@@ -46,9 +56,9 @@ def warn_of_formats(effect: StartAudio, interface: object) -> None:
 class AudioPort:
     """Performs audio effects on an interface, and posts what comes back.
 
-    ``start`` and ``stop`` of the interface run on a worker thread of their own; ``output`` and
-    ``interrupt`` are called by whoever owns the session, in the order of the effects. An interface
-    that reports its playout is believed; for one that does not, playout is reckoned by duration.
+    ``start`` and ``stop`` of the interface run on a worker thread of their own; ``output``, ``pause``,
+    ``resume`` and ``interrupt`` are called by whoever owns the session, in the order of the effects. An
+    interface that reports its playout is believed; for one that does not, playout is reckoned by duration.
     """
 
     def __init__(
@@ -79,6 +89,7 @@ class AudioPort:
         self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
         self._hearing = Hearing(self._reporting, self._reckoning)
         self._has_begun = False
+        self._is_paused = False
         self._held: list[Play] = []
         self._held_bytes = 0
         self._stop_wanted = threading.Event()
@@ -94,6 +105,8 @@ class AudioPort:
     def begin(self) -> None:
         """Hand over what came while the interface opened."""
         self._has_begun = True
+        if self._is_paused:
+            self._ask_for("pause")
         held, self._held, self._held_bytes = self._held, [], 0
         for play in held:
             self._hand_over(play)
@@ -108,6 +121,23 @@ class AudioPort:
             self._post(AudioFailed("the audio interface does not open, and no more speech can wait for it"))
         else:
             self._held.append(effect)
+
+    def pause(self) -> None:
+        """Have the interface fall silent and keep what it has, once it is open."""
+        self._is_paused = True
+        self._ask_for("pause")
+
+    def resume(self) -> None:
+        """Have the interface go on where it paused."""
+        self._is_paused = False
+        self._ask_for("resume")
+
+    def _ask_for(self, method: str) -> None:
+        if self._has_begun:
+            try:
+                getattr(self._interface, method)()
+            except BaseException as error:
+                self._fail(method, error)
 
     def flush(self) -> None:
         """Silence the interface."""

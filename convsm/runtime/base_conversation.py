@@ -21,6 +21,7 @@ from convsm.protocols import messages
 from convsm.protocols.capabilities import CALLBACKS, check_requirements
 from convsm.protocols.elevenlabs_opening import ConversationInitiationData, OnPremInitiationData
 from convsm.protocols.messages import AgentChatResponsePartType, AudioEventAlignment, MultimodalMessage
+from convsm.runtime.audio_port import can_pause
 from convsm.runtime.callbacks import observers
 from convsm.runtime.driver import Driver, Stream, Wiring
 from convsm.runtime.elevenlabs import Client, ElevenLabsOpening
@@ -158,7 +159,8 @@ class ConversationBase(Generic[AnyDriver]):
             record: Path of a recording to write: every event and effect, without audio and secrets. A
                 restart of this conversation is appended.
             record_audio: Put the audio into the recording too.
-            session_options: Timers and bounds; text_only and needs_audio are set by the arguments above.
+            session_options: Timers and bounds; text_only and needs_audio are set by the arguments above, and
+                can_pause is False unless the audio interface can.
             transport_options: Limits of the connection.
 
         Raises:
@@ -324,6 +326,8 @@ class ConversationBase(Generic[AnyDriver]):
     def _wiring(self) -> Wiring:
         opening = self._opening()
         options = opening.session_options(self.session_options, self.audio_required)
+        # The machine never asks for a pause that nobody could make.
+        options = attrs.evolve(options, can_pause=options.can_pause and can_pause(self.audio_interface))
         codec = opening.codec()
         wanted = [CALLBACKS[name] for name in CALLBACKS if getattr(self, name) is not None]
         for warning in check_requirements(wanted, codec.capabilities):

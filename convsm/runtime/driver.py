@@ -160,6 +160,8 @@ class Driver(ABC):
             effects.StartAudio: self._start_audio,
             effects.BeginPlayout: lambda _: audio.begin(),
             effects.Play: audio.play,
+            effects.PauseAudio: lambda _: audio.pause(),
+            effects.ResumeAudio: lambda _: audio.resume(),
             effects.Flush: lambda _: audio.flush(),
             effects.StopAudio: lambda _: audio.stop(),
             effects.RunTool: tools.run,

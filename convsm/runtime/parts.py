@@ -79,6 +79,12 @@ class AudioPlayer(Protocol):
     def play(self, effect: Play) -> None:
         """Hand a piece of speech over."""
 
+    def pause(self) -> None:
+        """Have the interface fall silent and keep what it has."""
+
+    def resume(self) -> None:
+        """Have the interface go on where it paused."""
+
     def flush(self) -> None:
         """Silence the interface."""
 

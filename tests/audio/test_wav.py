@@ -182,6 +182,47 @@ def test_an_interruption_while_nothing_plays_changes_nothing(tmp_path):
     assert desk.close() == samples(0, 20)
 
 
+def test_a_pause_is_silent_and_playout_goes_on_with_the_next_sample(tmp_path):
+    desk = Desk(tmp_path, gaps=True)
+    desk.device.play(1, samples(0, 2 * TICK_SAMPLES))
+    desk.pass_ticks(2)
+    desk.device.pause()
+    is_paused = desk.device.is_paused
+    desk.device.play(2, samples(2 * TICK_SAMPLES, TICK_SAMPLES))
+    desk.pass_ticks(3)
+    assert desk.ear.reports == []
+    assert desk.device.position == TICK_SAMPLES
+    desk.device.resume()
+    assert (is_paused, desk.device.is_paused) == (True, False)
+    desk.pass_ticks(2)
+    assert desk.ear.reports == [1, 2]
+    silence = bytes(TICK_BYTES)
+    first, rest = samples(0, TICK_SAMPLES), samples(TICK_SAMPLES, 2 * TICK_SAMPLES)
+    assert desk.close() == silence + first + 3 * silence + rest
+
+
+@pytest.mark.parametrize("end", ["interrupt", "retire"])
+def test_what_is_dropped_during_a_pause_is_never_heard_and_the_pause_is_over(tmp_path, end):
+    desk = Desk(tmp_path)
+    desk.device.play(1, samples(0, 2 * TICK_SAMPLES))
+    desk.pass_ticks(2)
+    desk.device.pause()
+    getattr(desk.device, end)()
+    assert not desk.device.is_paused
+    desk.device.resume()
+    desk.pass_ticks(3)
+    assert desk.ear.reports == []
+    assert desk.close() == samples(0, TICK_SAMPLES)
+
+
+def test_a_device_that_was_retired_does_not_pause(tmp_path):
+    desk = Desk(tmp_path)
+    desk.device.retire()
+    desk.device.pause()
+    assert not desk.device.is_paused
+    desk.close()
+
+
 def test_empty_speech_is_reported_too(tmp_path):
     desk = Desk(tmp_path)
     desk.device.play(1, b"")
@@ -213,9 +254,12 @@ plays = st.tuples(st.just("play"), st.integers(0, 3 * TICK_SAMPLES))
 passes = st.tuples(st.just("pass"), st.integers(1, 5))
 stalls = st.tuples(st.just("stall"), st.integers(0, 10))
 interruptions = st.tuples(st.just("interrupt"), st.just(0))
+pauses = st.tuples(st.just("pause"), st.integers(0, 5))
 
 
-@given(st.booleans(), st.lists(plays | plays | passes | passes | stalls | interruptions, max_size=30))
+@given(
+    st.booleans(), st.lists(plays | plays | passes | passes | stalls | interruptions | pauses, max_size=30)
+)
 def test_whatever_happens_exactly_the_heard_is_written_and_reported(tmp_path_factory, gaps, acts):
     desk = Desk(tmp_path_factory.getbasetemp(), gaps=gaps)
     lengths: dict[int, int] = {}
@@ -244,6 +288,15 @@ def test_whatever_happens_exactly_the_heard_is_written_and_reported(tmp_path_fac
         elif act == "stall":
             desk.now += amount * TICK
             stalled += amount * TICK
+        elif act == "pause":
+            position, reports = desk.device.position, list(desk.ear.reports)
+            desk.device.pause()
+            desk.pass_ticks(amount)
+            assert (desk.device.position, desk.ear.reports) == (position, reports)
+            desk.device.resume()
+            dry_at += amount * TICK
+            for number in open_numbers:
+                due[number] += amount * TICK
         else:
             desk.device.interrupt()
             cut.update(open_numbers)
@@ -474,6 +527,23 @@ def test_without_pace_a_conversation_takes_no_time(tmp_path):
     assert ear.threads == {"convsm-wav"}
 
 
+def test_without_pace_a_pause_lasts_until_it_is_resumed(tmp_path):
+    interface, ear = WavAudioInterface(output=tmp_path / "heard.wav", real_time=False), Ear()
+    interface.configure(PCM, PCM, ear)
+    interface.start(no_microphone)
+    interface.play(1, samples(0, 10))
+    ear.wait_for_played(1)
+    interface.pause()
+    assert interface.is_paused
+    interface.play(2, samples(10, 10))
+    interface.play(3, samples(20, 10))
+    assert interface.position == 10
+    interface.resume()
+    ear.wait_for_played(3)
+    interface.stop()
+    assert read_wav(tmp_path / "heard.wav") == samples(0, 30)
+
+
 def test_a_listener_may_play_and_interrupt_before_it_returns(tmp_path):
     heard = tmp_path / "heard.wav"
     interface = WavAudioInterface(output=heard, real_time=False)
@@ -535,6 +605,9 @@ def test_what_is_asked_of_an_interface_at_rest_does_nothing(tmp_path):
     interface = WavAudioInterface(output=tmp_path / "heard.wav")
     interface.stop()
     interface.interrupt()
+    interface.pause()
+    interface.resume()
+    assert not interface.is_paused
     interface.play(1, samples(0, 10))
     interface.start(no_microphone)
     interface.stop()

@@ -98,6 +98,16 @@ class HostedReportingAudio(HostedAudio, AsyncReportingAudioInterface):
     output = AsyncReportingAudioInterface.output
 
 
+class HostedPausingAudio(HostedReportingAudio):
+    """The same for one that can pause."""
+
+    def pause(self) -> None:
+        self.inner.pause()
+
+    def resume(self) -> None:
+        self.inner.resume()
+
+
 class _OnLoop:
     def __init__(self, listener: Any) -> None:
         self._listener = listener
@@ -112,6 +122,7 @@ class _OnLoop:
 def hosted_audio(interface: Any) -> HostedAudio:
     """Return a thread's interface as a loop's, under its own name."""
     base = HostedReportingAudio if hasattr(interface, "configure") else HostedAudio
+    base = HostedPausingAudio if hasattr(interface, "pause") else base
     hosted: HostedAudio = type(type(interface).__name__, (base,), {})(interface)
     return hosted
 
