@@ -1,6 +1,6 @@
 """The Session: the table, run by `transitions`, as a pure function from events to effects.
 
-This is the only module that knows the library that interprets the table.
+This module and `running` are the only ones that know the library that interprets the table.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import attrs
-from transitions import Machine
 
 from convsm.machine.effects import Effect, StateChanged, Unexpected
 from convsm.machine.emitters import Emitters
 from convsm.machine.errors import RefusedCommand
 from convsm.machine.events import COMMANDS, EVENTS, Event
 from convsm.machine.guards import Guards
+from convsm.machine.running import RowMachine
 from convsm.machine.table import GROUPS, INITIAL, ROWS, STATES
 from convsm.machine.validation import validate
 
@@ -88,7 +88,7 @@ def _config() -> list[TransitionConfigDict]:
 
 # One interpreter for all sessions. Without a model nothing is decorated and nothing is kept; without
 # auto transitions and queue it is read-only at run time, so threads may share it.
-MACHINE = Machine(
+MACHINE = RowMachine(
     model=None,
     states=[{"name": state.name, "on_exit": state.on_leave} for state in STATES],
     transitions=_config(),
