@@ -168,9 +168,10 @@ def test_the_reducers_know_the_machine_and_its_messages_and_nothing_else_of_conv
     ] == []
 
 
-def test_only_one_module_knows_the_interpreter():
+def test_only_two_modules_know_the_interpreter():
     assert {found.importer for found in ALL if belongs_to(found.module, ("transitions",))} == {
-        "convsm.machine.interpreter"
+        "convsm.machine.interpreter",
+        "convsm.machine.running",
     }
 
 

@@ -1,6 +1,6 @@
 """The interpreter: a table's rows, run by `transitions` as a pure function from events to effects.
 
-This is the only module that knows the library that interprets a table.
+This module and `running` are the only ones that know the library that interprets a table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from convsm.machine.base import Event
 from convsm.machine.effects import Effect, StateChanged, Unexpected
 from convsm.machine.errors import RefusedCommand
 from convsm.machine.rows import Row, State
+from convsm.machine.running import RowMachine
 from convsm.machine.validation import validate
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Interpreter:
             TableError: Something is unknown, unused, doubled or shadowed.
         """
         validate(states, rows, initial, events, groups, guards, emitters)
-        machine = Machine(
+        machine = RowMachine(
             model=None,
             states=[{"name": state.name, "on_exit": state.on_leave} for state in states],
             transitions=_config(rows),

@@ -160,7 +160,7 @@ class EndIsAnnouncedOnce(Invariant):
         elif source in LIVE and isinstance(event, came.AgentHungUp):
             self.has_hung_up = True
         elif source in OPEN and isinstance(event, came.SessionFailed):
-            self.has_failed = not self.has_hung_up
+            self.has_failed = self.has_failed or not self.has_hung_up
         if source in LIVE and state not in LIVE:
             self.cause = self._cause(event)
         told = [effect for effect in step.effects if isinstance(effect, asked.AnnounceEnd)]

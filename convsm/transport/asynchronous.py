@@ -21,7 +21,7 @@ from convsm.transport.failures import (
     explain_url,
     silent_for,
 )
-from convsm.transport.frames import CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
+from convsm.transport.frame_reader import CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
 from convsm.transport.link import CLOSE, PING, PONG, Link
 from convsm.transport.options import TransportOptions, check_headers
 from convsm.transport.reach import reach, within

@@ -9,12 +9,56 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from convsm.transport.frames import CONTROL_BYTES, CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
+import attrs
 
-__all__ = ["FrameReader"]
+__all__ = ["CloseFrame", "FrameReader", "Ping", "Pong", "Received", "TooBig", "ViolatedProtocol"]
+
+# RFC 6455, 5.5: what a control frame holds at most.
+CONTROL_BYTES = 125
 
 FIN, RESERVED, OPCODE, MASKED = 0x80, 0x70, 0x0F, 0x80
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+class TooBig(Exception):
+    """A message exceeds the size limit."""
+
+
+class ViolatedProtocol(Exception):
+    """The peer broke a rule of RFC 6455."""
+
+
+@attrs.frozen
+class CloseFrame:
+    """The peer's close frame.
+
+    Attributes:
+        code: Close code; 1005 when the frame carried none.
+        reason: Its text.
+    """
+
+    code: int
+    reason: str
+
+
+@attrs.frozen
+class Ping:
+    """A ping frame of the peer.
+
+    Attributes:
+        payload: To be echoed.
+    """
+
+    payload: bytes
+
+
+@attrs.frozen
+class Pong:
+    """A pong frame of the peer."""
+
+
+# A whole message, or a control frame.
+Received = bytes | CloseFrame | Ping | Pong
 
 
 class FrameReader:
@@ -32,7 +76,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._message: bytearray | None = None
 
-    def feed(self, data: bytes) -> Iterator[bytes | CloseFrame | Ping | Pong]:
+    def feed(self, data: bytes) -> Iterator[Received]:
         """Take what was received and yield what it completes; to be used up before the next call.
 
         Raises:
@@ -85,7 +129,7 @@ class FrameReader:
         elif length + len(self._message or b"") > self._max_bytes:
             raise TooBig(f"a message exceeds the limit of {self._max_bytes} bytes")
 
-    def _complete(self, first: int, payload: bytes) -> bytes | CloseFrame | Ping | Pong | None:
+    def _complete(self, first: int, payload: bytes) -> Received | None:
         opcode = first & OPCODE
         if opcode == PING:
             return Ping(payload)

@@ -1,8 +1,8 @@
-"""Message assembly over websocket-client's frames: size limits, fragments, close frames.
+"""An open WebSocket on a socket that blocks: one thread reads while another writes.
 
-websocket-client does the handshake and the framing. It knows no size limit, validates UTF-8 in pure
-Python (1.9 ms for 8 kB of audio, against 23 µs for reading it whole with orjson, which validates
-too) and answers control frames from the reading thread; so messages are put together here.
+websocket-client does the handshake and the masking. As a reader it knows no size limit, validates UTF-8
+in pure Python (1.9 ms for 8 kB of audio, against 23 µs for reading it whole with orjson, which
+validates too) and answers control frames from the reading thread; so FrameReader reads.
 """
 
 from __future__ import annotations
@@ -10,64 +10,23 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import attrs
-
 from convsm.transport.answers import HANDSHAKE_BYTES
+from convsm.transport.frame_reader import FrameReader, Received
 
 if TYPE_CHECKING:
     from convsm.transport.secure import SecureSocket
 
-__all__ = ["CloseFrame", "Connection", "Ping", "Pong", "TooBig", "ViolatedProtocol"]
+__all__ = ["Connection"]
 
 # One system call fetches several frames; 64 KiB is what a loopback socket delivers at most.
 READ_SIZE = 65536
-# RFC 6455, 5.5: control frames hold at most so much, and their opcodes have this bit.
-CONTROL_BYTES = 125
-CONTROL_BIT = 8
 
 _NO_HEADERS: Mapping[str, str] = {}
 _JAR = re.compile(rb"\r\nCookie: [^\r\n]*\r\n")
-
-
-class TooBig(Exception):
-    """A message exceeds the size limit."""
-
-
-class ViolatedProtocol(Exception):
-    """The peer broke a rule of RFC 6455."""
-
-
-@attrs.frozen
-class CloseFrame:
-    """The peer's close frame.
-
-    Attributes:
-        code: Close code; 1005 when the frame carried none.
-        reason: Its text.
-    """
-
-    code: int
-    reason: str
-
-
-@attrs.frozen
-class Ping:
-    """A ping frame of the peer.
-
-    Attributes:
-        payload: To be echoed.
-    """
-
-    payload: bytes
-
-
-@attrs.frozen
-class Pong:
-    """A pong frame of the peer."""
 
 
 class _Handshake:
@@ -126,35 +85,16 @@ class Connection:
         """
         # Imported on use: diagrams and tests of the core need no WebSocket client.
         from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
-        from websocket._abnf import frame_buffer
 
         self._abnf = ABNF
-        self._max_bytes = max_bytes
         self._sock = sock
         self._on_idle = on_idle
-        self._buffer = b""
-        self._position = 0
-        # What came of a fragmented message; one growing buffer, for a list of tiny pieces takes many
-        # times their size.
-        self._message: bytearray | None = None
-        connection = self
-
-        class CheckedFrames(frame_buffer):
-            def recv_length(self) -> None:
-                super().recv_length()
-                assert self.header is not None
-                assert self.length is not None
-                fin, _, _, _, opcode, is_masked, _ = self.header
-                connection._check(opcode, bool(fin), bool(is_masked), self.length)
-
-            def recv_strict(self, bufsize: int) -> bytes:
-                return connection._read(bufsize)
-
-        self._client = WebSocket(skip_utf8_validation=True, enable_multithread=False)
-        self._client.frame_buffer = CheckedFrames(sock.recv, skip_utf8_validation=True)
+        self._reader = FrameReader(max_bytes)
+        self._received: Iterator[Received] = iter(())
+        client = WebSocket(enable_multithread=False)
         try:
             # Redirects could lead from wss to ws, or to another host than the one that was checked.
-            self._client.connect(  # type: ignore[no-untyped-call]
+            client.connect(  # type: ignore[no-untyped-call]
                 url,
                 socket=_Handshake(sock),
                 suppress_origin=True,
@@ -162,80 +102,38 @@ class Connection:
                 header=[f"{name.lower()}: {value}" for name, value in headers.items()],
             )
         except WebSocketException:
-            answer = self._client.handshake_response
+            answer = client.handshake_response
             if answer is None:
                 raise
             raise WebSocketBadStatusException("redirected", answer.status) from None
         # The writer has no use for a limit and goes on after it; see _send.
         sock.settimeout(idle_seconds)
 
-    def _check(self, opcode: int, is_final: bool, is_masked: bool, length: int) -> None:
-        # Called between header and payload, so that what is too long is never read.
-        if is_masked:
-            raise ViolatedProtocol("a frame of the server's was masked")
-        if opcode & CONTROL_BIT:
-            if length > CONTROL_BYTES or not is_final:
-                raise ViolatedProtocol("a control frame was too long or fragmented")
-        elif length + len(self._message or b"") > self._max_bytes:
-            raise TooBig(f"a message exceeds the limit of {self._max_bytes} bytes")
-
-    def _read(self, size: int) -> bytes:
-        start = self._position
-        self._position = end = start + size
-        if end > len(self._buffer):
-            pieces = [self._buffer[start:]]
-            missing = end - len(self._buffer)
-            silences = 0
-            while missing > 0:
-                try:
-                    piece = self._sock.recv(READ_SIZE)
-                except TimeoutError:
-                    silences += 1
-                    self._on_idle(silences)
-                    continue
-                if not piece:
-                    raise ConnectionResetError("the connection was lost without a close frame")
-                silences = 0
-                pieces.append(piece)
-                missing -= len(piece)
-            self._buffer = b"".join(pieces)
-            start, self._position = 0, size
-        return self._buffer[start : self._position]
-
-    def receive(self) -> bytes | CloseFrame | Ping | Pong:
+    def receive(self) -> Received:
         """Wait for the next message or control frame.
 
         Raises:
-            TooBig: A message exceeds the size limit; its payload was not read.
+            TooBig: A message exceeds the size limit; its payload was not waited for.
             ViolatedProtocol: The peer broke the WebSocket protocol.
             OSError: The connection was lost.
         """
-        from websocket import WebSocketException
+        while True:
+            for message in self._received:
+                return message
+            self._received = self._reader.feed(self._read())
 
-        abnf = self._abnf
+    def _read(self) -> bytes:
+        silences = 0
         while True:
             try:
-                frame = self._client.recv_frame()  # type: ignore[no-untyped-call]
-            except WebSocketException as error:
-                raise ViolatedProtocol(str(error)) from None
-            opcode = frame.opcode
-            if opcode == abnf.OPCODE_TEXT or opcode == abnf.OPCODE_BINARY:
-                if self._message is not None:
-                    raise ViolatedProtocol("a new message began inside a fragmented one")
-                if frame.fin:
-                    return bytes(frame.data)
-                self._message = bytearray(frame.data)
-            elif opcode == abnf.OPCODE_CONT:
-                if self._message is None:
-                    raise ViolatedProtocol("a continuation came without a beginning")
-                self._message += frame.data
-                if frame.fin:
-                    message, self._message = bytes(self._message), None
-                    return message
-            elif opcode == abnf.OPCODE_CLOSE:
-                return _close_frame(frame.data)
-            else:
-                return Ping(frame.data) if opcode == abnf.OPCODE_PING else Pong()
+                data = self._sock.recv(READ_SIZE)
+            except TimeoutError:
+                silences += 1
+                self._on_idle(silences)
+                continue
+            if not data:
+                raise ConnectionResetError("the connection was lost without a close frame")
+            return data
 
     def _send(self, payload: bytes, opcode: int) -> None:
         frame = memoryview(self._abnf.create_frame(payload, opcode).format())
@@ -263,9 +161,3 @@ class Connection:
     def release(self) -> None:
         """Close the file descriptor; nobody may read or write any more."""
         self._sock.close()
-
-
-def _close_frame(payload: bytes) -> CloseFrame:
-    if len(payload) < 2:
-        return CloseFrame(1005, "")
-    return CloseFrame(struct.unpack("!H", payload[:2])[0], payload[2:].decode("utf-8", "replace"))

@@ -30,8 +30,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from convsm.transport.answers import AnswerHead, NotHttp
-from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, FrameReader
-from convsm.transport.frames import CloseFrame, Ping, Pong
+from convsm.transport.frame_reader import CLOSE, PING, PONG, TEXT, CloseFrame, FrameReader, Ping, Pong
 from convsm.transport.rest_of import rest_of
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from convsm.transport.failures import (
     explain_url,
     silent_for,
 )
-from convsm.transport.frames import CloseFrame, Connection, Ping, TooBig, ViolatedProtocol
+from convsm.transport.frame_reader import CloseFrame, Ping, TooBig, ViolatedProtocol
+from convsm.transport.frames import Connection
 from convsm.transport.options import TransportOptions, check_headers
 from convsm.transport.proxy import proxy_for
 from convsm.transport.uplink import Uplink, UplinkDropped

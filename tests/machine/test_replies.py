@@ -236,6 +236,8 @@ def test_what_ended_the_session_first_stands():
     assert finish(session).reason == "agent"
     session = asking_session(SessionFailed("expired"), AgentHungUp(), End())
     assert finish(session).reason == "error"
+    again = (SessionFailed("expired"), AgentHungUp(), SessionFailed("expired again"), SocketClosed(1000))
+    assert finish(asking_session(*again)).reason == "error"
 
 
 @pytest.mark.parametrize("state", LIVE)

@@ -13,8 +13,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from convsm.testing.frames import encode_close, encode_frame
-from convsm.transport.frame_reader import FrameReader
-from convsm.transport.frames import CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
+from convsm.transport.frame_reader import CloseFrame, FrameReader, Ping, Pong, TooBig, ViolatedProtocol
 
 LIMIT = 1000
 

@@ -13,7 +13,8 @@ from websockets.frames import Opcode
 from convsm.testing import LoopbackAgent, SendFragmented
 from convsm.testing.frames import encode_frame
 from convsm.transport.dial import Dial
-from convsm.transport.frames import CloseFrame, Connection, Ping, Pong, TooBig, ViolatedProtocol
+from convsm.transport.frame_reader import CloseFrame, Ping, Pong, TooBig, ViolatedProtocol
+from convsm.transport.frames import Connection
 from tests.transport.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,
     close_frame,

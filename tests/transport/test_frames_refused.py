@@ -17,7 +17,8 @@ from convsm.testing.frames import encode_frame
 from convsm.transport import frames
 from convsm.transport.answers import HANDSHAKE_BYTES
 from convsm.transport.dial import Dial
-from convsm.transport.frames import Connection, Ping, TooBig, ViolatedProtocol
+from convsm.transport.frame_reader import Ping, TooBig, ViolatedProtocol
+from convsm.transport.frames import Connection
 from tests.transport.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,
     close_frame,
