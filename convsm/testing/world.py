@@ -38,15 +38,13 @@ from convsm.machine.events import (
 )
 from convsm.testing.frequencies import random_kind
 from convsm.testing.observation import perform
+from convsm.testing.reported_playout import may_report
 from convsm.testing.served_replies import may_say, take_refusal, take_response
 from convsm.testing.vocabulary import sayings
 
 __all__ = ["World"]
 
 E = TypeVar("E", bound=Event)
-
-# How far behind the last Play a report is still offered: enough for every order of two late reports.
-_REPORTS_BEHIND = 3
 
 
 @attrs.define
@@ -240,15 +238,6 @@ class World:
     def _offer_user_audio(self) -> Sequence[Event]:
         return (UserAudio(b"cd"),) if self.has_microphone else ()
 
-    def _offer_played(self) -> Sequence[Event]:
-        # A report may repeat the former one: nothing new was heard meanwhile.
-        first = max(self.reported, self.handed - _REPORTS_BEHIND, 1)
-        last = self.handed if self.paused_at is None else min(self.handed, self.paused_at + 1)
-        whole = [Played(number) for number in range(first, last + 1)]
-        if not self.asks_replies or self.reported >= last:
-            return whole
-        return [*whole, Played(self.reported, 1)]
-
     def _offer_completed(self) -> Sequence[Event]:
         return [
             ToolCompleted(call_id, "done", is_error)
@@ -366,7 +355,7 @@ _OFFERS: dict[type[Event], Callable[[World], Sequence[Event]]] = {
     AudioStopped: World._offer_audio_stopped,
     AudioFailed: World._offer_audio_failed,
     UserAudio: World._offer_user_audio,
-    Played: World._offer_played,
+    Played: lambda world: may_report(world),
     ToolCompleted: World._offer_completed,
     ApprovalDecided: World._offer_decided,
     TimerFired: World._offer_timer,
