@@ -9,7 +9,7 @@ import attrs
 
 from convsm.machine import GROUPS, RefusedCommand, Row, Session, SessionOptions
 from convsm.machine.base import Event
-from convsm.machine.effects import Effect, Reject
+from convsm.machine.effects import Effect, Reject, RequestReply
 from convsm.machine.events import (
     AgentAudio,
     InterruptionDismissed,
@@ -75,9 +75,9 @@ SERVERS = (
     TurnServer(),
     TurnServer(user_transcripts=False),
     TurnServer(
-        commit="commit", clear="clear", reply="reply", needs_continuous_audio=False, speech_events=True
+        commit="commit", clear="clear", reply=RequestReply(), needs_continuous_audio=False, speech_events=True
     ),
-    TurnServer(commit="commit", reply="reply", transcribes_open_turns=False, speech_events=True),
+    TurnServer(commit="commit", reply=RequestReply(), transcribes_open_turns=False, speech_events=True),
 )
 TAKEN: set[Row] = set()
 
@@ -179,7 +179,7 @@ class Play:
         ]
         if random.random() < 0.1:
             answers.append(OverlapJudged(random.choice(("interruption", "backchannel", "unknown"))))
-        if random.random() < 0.2:
+        if random.random() < 0.3:
             return hands
         return [*voice, *voice, *(words if self.world.socket == "open" else ()), *answers]
 
@@ -245,6 +245,7 @@ def walk(seed: int, *, noise: float = 0.0, length: int = LENGTH) -> Play:
     options = SessionOptions(
         text_only=random.random() < 0.1,
         needs_audio=random.random() < 0.5,
+        asks_replies=server.reply is not None and random.random() < 0.5,
         can_pause=random.random() < 0.8,
         pause_limit=random.randrange(6),
     )
@@ -252,7 +253,8 @@ def walk(seed: int, *, noise: float = 0.0, length: int = LENGTH) -> Play:
     session = Session(options)
     classifier = WordListClassifier() if random.random() < 0.5 else None
     turn = DoubleTurn(session, handling, server, classifier)
-    play = Play(TurnTaking(session, turn, checker.handle), World(), not noise)
+    world = World(asks_replies=options.asks_replies)
+    play = Play(TurnTaking(session, turn, checker.handle), world, not noise)
     try:
         begin(play, random)
         for _ in range(length):
@@ -279,7 +281,7 @@ def begin(play: Play, random: Random) -> None:
         for event in play.world.owed()[:1]:
             play.step(event)
     if play.taking.session.audio == "on" and random.random() < 0.6:
-        play.step(AgentAudio(b"ab", 1))
+        play.step(AgentAudio(b"ab", 1, item="item_1" if play.world.asks_replies else None))
         play.at += 3.0
         play.step(SpeechStarted(play.at))
         for name, token in sorted(play.world.timers):
