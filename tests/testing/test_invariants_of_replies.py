@@ -31,6 +31,11 @@ def test_a_request_while_a_tool_runs_is_found():
     fails(RepliesAreAskedForOnce, taken, with_(taken[-1], ASK), "a tool's result was awaited")
 
 
+def test_a_request_while_an_interruption_is_undecided_is_found():
+    taken = steps(*START, piece(), events.InterruptionSuspected(), events.Informed("news"), asks_replies=True)
+    fails(RepliesAreAskedForOnce, taken, with_(taken[-1], ASK), "it would end a turn that may be resumed")
+
+
 @pytest.mark.parametrize(
     "end", [events.ResponseEnded(1), events.ResponseRefused(), events.ResponseRefused(is_busy=True)]
 )
@@ -66,6 +71,12 @@ def test_an_item_that_comes_too_late_and_is_not_withdrawn_is_found():
     spoilt = spoil(taken[-1])
     fails(CutSpeechIsReported, taken, spoilt, "[('item_1', 0)] was to be told")
     assert taken[-1].effects == (Transmit(ItemHeard("item_1", 0)),)
+
+
+def test_a_paused_turn_that_gives_way_and_is_not_told_is_found():
+    taken = steps(*START, piece(), events.InterruptionSuspected(), piece(2, "item_2"), asks_replies=True)
+    assert Transmit(ItemHeard("item_1", 0)) in taken[-1].effects
+    fails(CutSpeechIsReported, taken, without(taken[-1], Transmit), "[('item_1', 0)] was to be told")
 
 
 def test_a_turn_of_the_users_cuts_where_replies_are_asked_for():
