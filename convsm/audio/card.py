@@ -236,7 +236,7 @@ class Card:
         self._news.put(partial(microphone.attach, resampler, canceller, options.recording.block_seconds))
 
     def _silence(self) -> None:
-        """Empty the device: what it holds would sound for 45 ms."""
+        """Empty the device: what it holds would sound for 65 ms."""
         if self._speaker.is_silenced:
             self._streams.empty()
             self._speaker.silenced()

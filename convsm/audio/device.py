@@ -65,9 +65,9 @@ class DefaultAudioInterface(ReportingAudioInterface):
             duration of a piece, up to 40 ms. Shorter ones answer faster and cost more CPU.
         chunk_seconds: Duration of the pieces that ``input_callback`` gets. Each wakes four threads from
             here to the network: 20 ms cost a percent of a core more than 30, and 40 half a percent less.
-        latency: What the device is asked to hold: seconds, or its own idea of low or high. 40 ms forgive a
-            busy machine a pause of 30 and cost a quarter less CPU than 20; an interruption is as quick with
-            either. If speech crackles all the same, choose more.
+        latency: What the device is asked to hold: seconds, or its own idea of low or high. 60 ms forgive a
+            busy machine a pause of 50, which 40 do not: with all cores busy they ran dry twice a minute. An
+            interruption is as quick with either. If speech crackles all the same, choose more.
         volume: Loudness of the agent, from 0 to 1, where its samples are played as they are.
         muted: Whether the session gets silence in the place of the user's voice.
         echo_cancellation: Whether to take the agent's voice out of what the microphone hears, for use
@@ -84,7 +84,7 @@ class DefaultAudioInterface(ReportingAudioInterface):
     _output_device: int | str | None = attrs.field(default=None, kw_only=True)
     _block_seconds: float = attrs.field(default=0.01, kw_only=True)
     _chunk_seconds: float = attrs.field(default=0.03, kw_only=True)
-    _latency: float | Literal["low", "high"] = attrs.field(default=0.04, kw_only=True)
+    _latency: float | Literal["low", "high"] = attrs.field(default=0.06, kw_only=True)
     _volume: float = attrs.field(default=1.0, kw_only=True)
     _muted: bool = attrs.field(default=False, kw_only=True)
     _echo_cancellation: bool = attrs.field(default=False, kw_only=True)
@@ -195,7 +195,7 @@ class DefaultAudioInterface(ReportingAudioInterface):
     def pause(self) -> None:
         """Fall silent and keep what is queued.
 
-        What the device holds already is heard to its end, which takes 45 ms on an ordinary one: nobody can
+        What the device holds already is heard to its end, which takes 65 ms on an ordinary one: nobody can
         tell to the sample how much of it was heard, and so none is lost and none comes twice.
         """
         if self._run is not None:
@@ -241,7 +241,7 @@ class DefaultAudioInterface(ReportingAudioInterface):
 
     @property
     def volume(self) -> float:
-        """Loudness of the agent, from 0 to 1; may be set at any time, and is heard after 45 ms.
+        """Loudness of the agent, from 0 to 1; may be set at any time, and is heard after 65 ms.
 
         Raises:
             ConfigurationError: It is set to something else.

@@ -44,7 +44,7 @@ def open_portaudio() -> Any:
         outdata[:] = silence
 
     silence = bytes(320)
-    common = {"samplerate": RATE, "channels": 1, "dtype": "int16", "latency": 0.04}
+    common = {"samplerate": RATE, "channels": 1, "dtype": "int16", "latency": 0.06}
     output = sounddevice.RawOutputStream(blocksize=160, callback=fill, **common)
     recording = sounddevice.RawInputStream(blocksize=480, callback=lambda *_: None, **common)
     output.start()
