@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import struct
+from convsm.audio.g711 import SampleTables
 
 __all__ = ["alaw_to_pcm", "pcm_to_alaw"]
 
@@ -28,28 +27,12 @@ def _encode_sample(sample: int) -> int:
     return (sign | segment << 4 | magnitude >> max(1, segment) & 0x0F) ^ EVEN_BITS
 
 
-@functools.cache
-def _decode_tables() -> tuple[bytes, bytes]:
-    samples = [struct.pack("<h", _decode_byte(code)) for code in range(256)]
-    return bytes(sample[0] for sample in samples), bytes(sample[1] for sample in samples)
-
-
-@functools.cache
-def _encode_table() -> bytes:
-    # 64 KiB, indexed by the sample taken as unsigned. Built on first use: most sessions speak pcm.
-    return b"".join(
-        bytes((_encode_sample(eighth - 0x2000 if eighth >= 0x1000 else eighth),)) * 8
-        for eighth in range(0x2000)
-    )
+_TABLES = SampleTables(_decode_byte, _encode_sample, 13)
 
 
 def alaw_to_pcm(audio: bytes) -> bytes:
     """Decode A-law bytes into s16le samples, twice as long."""
-    low, high = _decode_tables()
-    pcm = bytearray(2 * len(audio))
-    pcm[0::2] = audio.translate(low)
-    pcm[1::2] = audio.translate(high)
-    return bytes(pcm)
+    return _TABLES.to_pcm(audio)
 
 
 def pcm_to_alaw(audio: bytes) -> bytes:
@@ -61,5 +44,4 @@ def pcm_to_alaw(audio: bytes) -> bytes:
     Raises:
         struct.error: The length is odd.
     """
-    samples = struct.unpack(f"<{len(audio) // 2}H", audio)
-    return bytes(map(_encode_table().__getitem__, samples))
+    return _TABLES.from_pcm(audio)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import struct
+from convsm.audio.g711 import SampleTables
 
 __all__ = ["pcm_to_ulaw", "ulaw_to_pcm"]
 
@@ -31,28 +30,12 @@ def _encode_sample(sample: int) -> int:
     return ~(sign | segment << 4 | magnitude >> segment + 1 & 0x0F) & 0xFF
 
 
-@functools.cache
-def _decode_tables() -> tuple[bytes, bytes]:
-    samples = [struct.pack("<h", _decode_byte(code)) for code in range(256)]
-    return bytes(sample[0] for sample in samples), bytes(sample[1] for sample in samples)
-
-
-@functools.cache
-def _encode_table() -> bytes:
-    # 64 KiB, indexed by the sample taken as unsigned. Built on first use: most sessions speak pcm.
-    return b"".join(
-        bytes((_encode_sample(quarter - 0x4000 if quarter >= 0x2000 else quarter),)) * 4
-        for quarter in range(0x4000)
-    )
+_TABLES = SampleTables(_decode_byte, _encode_sample, 14)
 
 
 def ulaw_to_pcm(audio: bytes) -> bytes:
     """Decode µ-law bytes into s16le samples, twice as long."""
-    low, high = _decode_tables()
-    pcm = bytearray(2 * len(audio))
-    pcm[0::2] = audio.translate(low)
-    pcm[1::2] = audio.translate(high)
-    return bytes(pcm)
+    return _TABLES.to_pcm(audio)
 
 
 def pcm_to_ulaw(audio: bytes) -> bytes:
@@ -64,5 +47,4 @@ def pcm_to_ulaw(audio: bytes) -> bytes:
     Raises:
         struct.error: The length is odd.
     """
-    samples = struct.unpack(f"<{len(audio) // 2}H", audio)
-    return bytes(map(_encode_table().__getitem__, samples))
+    return _TABLES.from_pcm(audio)
