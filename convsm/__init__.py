@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from convsm.audio.async_interface import AsyncAudioInterface, AsyncReportingAudioInterface
     from convsm.audio.device import DefaultAudioInterface
     from convsm.audio.interface import AudioInterface, ReportingAudioInterface
+    from convsm.audio.vad import (
+        LoudnessModel,
+        SileroModel,
+        SpeechDetector,
+        VoiceSettings,
+    )
     from convsm.audio.wav import WavAudioInterface
     from convsm.errors import (
         AudioError,
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
         ConvsmError,
         ProtocolError,
         RefusedCommand,
+        StopResponse,
         TableError,
         ToolError,
     )
@@ -56,9 +63,17 @@ if TYPE_CHECKING:
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.openai import OpenAIRealtime
     from convsm.runtime.tools import ClientTools
+    from convsm.runtime.turn_port import CompletedTurn
     from convsm.runtime.wiring import DisconnectionDetails
     from convsm.transport.options import TransportOptions
     from convsm.transport.rest import AsyncElevenLabs, ElevenLabs, SignedUrl, UploadedFile
+    from convsm.turns import (
+        Endpointing,
+        Interruption,
+        TurnHandling,
+        UserTurnLimit,
+        WordListClassifier,
+    )
 
 __all__ = [
     "AgentChatResponsePartType",
@@ -73,6 +88,7 @@ __all__ = [
     "AudioEventAlignment",
     "AudioInterface",
     "ClientTools",
+    "CompletedTurn",
     "ConfigurationError",
     "ConfigurationOverride",
     "ConnectionFailed",
@@ -83,8 +99,11 @@ __all__ = [
     "DefaultAudioInterface",
     "DisconnectionDetails",
     "ElevenLabs",
+    "Endpointing",
     "FunctionTool",
+    "Interruption",
     "KnowledgeBaseDocument",
+    "LoudnessModel",
     "McpToolCall",
     "OnPremInitiationData",
     "OpenAIRealtime",
@@ -100,24 +119,45 @@ __all__ = [
     "Session",
     "SessionOptions",
     "SignedUrl",
+    "SileroModel",
     "SoftTimeoutOverride",
     "SourceInfo",
+    "SpeechDetector",
     "StateChanged",
+    "StopResponse",
     "TableError",
     "ToolError",
     "ToolMocking",
     "Transcription",
     "TransportOptions",
     "TtsOverride",
+    "TurnHandling",
     "TurnOverride",
     "UploadedFile",
+    "UserTurnLimit",
+    "VoiceSettings",
     "WavAudioInterface",
+    "WordListClassifier",
     "__version__",
     "replay",
 ]
 
 # Where each name lives. They are imported on first use: who wants a diagram pays for no socket.
 _HOMES = {
+    "convsm.turns": (
+        "Endpointing",
+        "Interruption",
+        "TurnHandling",
+        "UserTurnLimit",
+        "WordListClassifier",
+    ),
+    "convsm.runtime.turn_port": ("CompletedTurn",),
+    "convsm.audio.vad": (
+        "LoudnessModel",
+        "SileroModel",
+        "SpeechDetector",
+        "VoiceSettings",
+    ),
     "convsm.audio.async_device": ("AsyncDefaultAudioInterface",),
     "convsm.audio.async_interface": ("AsyncAudioInterface", "AsyncReportingAudioInterface"),
     "convsm.audio.device": ("DefaultAudioInterface",),
@@ -130,6 +170,7 @@ _HOMES = {
         "ConvsmError",
         "ProtocolError",
         "RefusedCommand",
+        "StopResponse",
         "TableError",
         "ToolError",
     ),

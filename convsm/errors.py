@@ -11,6 +11,7 @@ __all__ = [
     "ConvsmError",
     "ProtocolError",
     "RefusedCommand",
+    "StopResponse",
     "TableError",
     "ToolError",
 ]
@@ -51,3 +52,10 @@ class ToolError(ConvsmError):
     def __init__(self, message: str, error_type: str = "external_client") -> None:
         self.error_type = error_type
         super().__init__(message)
+
+
+class StopResponse(Exception):
+    """Raise it in ``on_user_turn_completed`` so that the agent is not asked to reply.
+
+    No failure, hence none of the family.
+    """

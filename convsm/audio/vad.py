@@ -8,11 +8,20 @@ from typing import Any, Protocol
 
 import attrs
 
+from convsm.audio.level import level_of
 from convsm.errors import AudioError, ConfigurationError
 from convsm.machine.base import Event
 from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechResumed, SpeechStarted
 
-__all__ = ["RATE", "SileroModel", "SpeechDetector", "VoiceDetector", "VoiceModel", "VoiceSettings"]
+__all__ = [
+    "RATE",
+    "LoudnessModel",
+    "SileroModel",
+    "SpeechDetector",
+    "VoiceDetector",
+    "VoiceModel",
+    "VoiceSettings",
+]
 
 RATE = 16_000
 
@@ -54,6 +63,34 @@ class VoiceDetector(Protocol):
 
     def reset(self) -> None:
         """Forget what was heard; speech that has begun ends without an event."""
+
+
+class LoudnessModel:
+    """Takes for voice what is loud: for a quiet room, a headset or a test, where no model is wanted.
+
+    Attributes:
+        threshold: Root mean square from which on a piece is voice, where 1 is full scale; speech close to a
+            microphone has about 0.1, a quiet room 0.003.
+    """
+
+    chunk_samples = 160
+
+    def __init__(self, threshold: float = 0.02) -> None:
+        """Take a threshold.
+
+        Raises:
+            ConfigurationError: It is not above 0 and at most 1.
+        """
+        if not 0 < threshold <= 1:
+            raise ConfigurationError(f"threshold must be above 0 and at most 1, not {threshold!r}")
+        self.threshold = threshold
+
+    def probability(self, chunk: bytes) -> float:
+        """Return 1 for a loud piece, and 0 for another."""
+        return float(level_of(chunk).rms >= self.threshold)
+
+    def reset(self) -> None:
+        """Do nothing: no piece is judged by another."""
 
 
 class SileroModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from convsm.machine.events import AnswerCall, DecideApproval
+from convsm.machine.events import AnswerCall, DecideApproval, Event
 from convsm.protocols.elevenlabs import TOOL_ERROR_TYPES
 from convsm.runtime.tool_outcome import result_text
 
@@ -14,7 +14,7 @@ __all__ = ["Answers", "Decider", "answer_by_hand"]
 class Decider(Protocol):
     """The part of a driver that takes answers."""
 
-    def decide(self, command: AnswerCall | DecideApproval) -> None:
+    def command(self, event: Event) -> None:
         """Take an answer, or raise RefusedCommand."""
 
 
@@ -41,7 +41,7 @@ class Answers:
             ValueError: There is no such class of failures.
         """
         driver = self._started("send_tool_result")
-        driver.decide(answer_by_hand(tool_call_id, result, is_error, error_type))
+        driver.command(answer_by_hand(tool_call_id, result, is_error, error_type))
 
     def send_mcp_approval(self, tool_call_id: str, is_approved: bool) -> None:
         """Decide by hand whether a tool of an MCP server may run; a handler's decision is ignored then.
@@ -49,7 +49,7 @@ class Answers:
         Raises:
             RuntimeError: There is no session, it is ending, or that call does not await approval.
         """
-        self._started("send_mcp_approval").decide(DecideApproval(tool_call_id, is_approved is True))
+        self._started("send_mcp_approval").command(DecideApproval(tool_call_id, is_approved is True))
 
 
 def answer_by_hand(call_id: str, result: object, is_error: bool, error_type: str | None) -> AnswerCall:

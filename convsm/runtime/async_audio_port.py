@@ -36,6 +36,7 @@ class AsyncAudioPort:
         post: Callable[[Event], None],
         timers: Timers,
         note_silence: Callable[[], None] = lambda: None,
+        hear: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         """Prepare an interface; nothing is opened yet.
 
@@ -44,10 +45,12 @@ class AsyncAudioPort:
             post: Takes events.
             timers: Where playout is reckoned.
             note_silence: Called each time the interface has been silenced.
+            hear: Called with each piece of the microphone's sound, on the thread that brings it.
         """
         self._interface = interface
         self._post = post
         self._note_silence = note_silence
+        self._hear = hear
         self._reporting = interface if isinstance(interface, AsyncReportingAudioInterface) else None
         self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
         # Bounded by HELD_BYTES.
@@ -272,4 +275,6 @@ class AsyncAudioPort:
 
     async def _take_microphone(self, audio: bytes) -> None:
         if not self._is_stopping:
-            self._post(UserAudio(bytes(audio)))
+            event = UserAudio(bytes(audio))
+            self._hear(event.audio)
+            self._post(event)

@@ -19,6 +19,7 @@ from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
 from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import AsyncEventStream
+from convsm.runtime.turn_calls import AsyncTurnCalls
 from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncConversation"]
 
 
-class AsyncConversation(ConversationBase[AsyncDriver]):
+class AsyncConversation(ConversationBase[AsyncDriver], AsyncTurnCalls):
     """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on an event loop.
 
     All methods belong to the thread of one running event loop, and may be called in every state, from any
@@ -150,17 +151,20 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             if error is None:
                 raise
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, force: bool = False) -> None:
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
         active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
         stop, and how much was heard.
 
+        Args:
+            force: Whether to do so though turn handling protects what the agent says.
+
         Raises:
-            RuntimeError: There is no session.
+            RuntimeError: There is no session, or turn handling protects the agent.
         """
-        self._started("interrupt").interrupt()
+        self._started("interrupt").interrupt(force)
 
     # Sending
 
@@ -277,7 +281,7 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
             ValueError: There is no such class of failures.
         """
         driver = self._started("send_tool_result")
-        driver.decide(answer_by_hand(tool_call_id, result, is_error, error_type))
+        driver.command(answer_by_hand(tool_call_id, result, is_error, error_type))
 
     async def send_mcp_approval(self, tool_call_id: str, is_approved: bool) -> None:
         """Decide by hand whether a tool of an MCP server may run; a handler's decision is ignored then.
@@ -285,7 +289,7 @@ class AsyncConversation(ConversationBase[AsyncDriver]):
         Raises:
             RuntimeError: There is no session, it is ending, or that call does not await approval.
         """
-        self._started("send_mcp_approval").decide(DecideApproval(tool_call_id, is_approved is True))
+        self._started("send_mcp_approval").command(DecideApproval(tool_call_id, is_approved is True))
 
     async def upload_file(
         self, file: UploadSource, name: str | None = None, content_type: str | None = None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from contextlib import suppress
 from typing import Any
 
 from convsm.audio.interface import AudioInterface
+from convsm.machine.events import Event
 from convsm.runtime.async_audio_port import AsyncAudioPort
 from convsm.runtime.async_inbox import AsyncInbox
 from convsm.runtime.async_notifier import AsyncNotifier
 from convsm.runtime.async_timers import AsyncTimers
 from convsm.runtime.audio_port import AudioPort
-from convsm.runtime.driver import Driver, Wiring
+from convsm.runtime.driver import Driver
 from convsm.runtime.tool_runner import ToolRunner
+from convsm.runtime.wiring import Wiring
 from convsm.transport.asynchronous import AsyncTransport
 
 __all__ = ["AsyncDriver"]
@@ -72,8 +75,12 @@ class AsyncDriver(Driver):
                 self.timers,
                 self._wait_for_audio_room,
                 self._note_silence,
+                self._hear,
             )
-        return AsyncAudioPort(interface, self._inbox.post, self.timers, self._note_silence)
+        return AsyncAudioPort(interface, self._inbox.post, self.timers, self._note_silence, self._hear)
+
+    def _post_from_thread(self, event: Event) -> None:
+        self._inbox.post_from_thread(event)
 
     def _wait_for_audio_room(self, give_up: threading.Event) -> None:
         # On the interface's thread, hence by looking: it may wait, the loop may not.
@@ -93,15 +100,17 @@ class AsyncDriver(Driver):
         """Wait after the end for audio, tools, callbacks and connection."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        for part in (self._audio, self._tools, self._notifier, self.transport):
+        for part in (self._audio, self.turns, self._tools, self._notifier, self.transport):
             remaining = max(0.0, deadline - loop.time())
-            if isinstance(part, AudioPort):
-                await loop.run_in_executor(None, part.join, remaining)
-            elif isinstance(part, ToolRunner):
+            if part is None:
+                continue
+            if isinstance(part, ToolRunner):
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(part.aclose(), remaining)
-            else:
+            elif inspect.iscoroutinefunction(part.join):
                 await part.join(remaining)
+            else:
+                await loop.run_in_executor(None, part.join, remaining)
         if self.is_recorded:
             remaining = max(0.0, deadline - loop.time())
             await loop.run_in_executor(None, self.finish_recording, remaining)

@@ -69,6 +69,7 @@ class AudioPort:
         timers: Timers,
         wait_for_room: Callable[[threading.Event], None] = lambda _: None,
         note_silence: Callable[[], None] = lambda: None,
+        hear: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         """Prepare an interface; nothing is opened yet.
 
@@ -79,12 +80,14 @@ class AudioPort:
             timers: Where playout is reckoned.
             wait_for_room: Waits until more of the user's audio may be queued, or the event is set.
             note_silence: Called each time the interface has been silenced.
+            hear: Called with each piece of the microphone's sound, on the thread that brings it.
         """
         self._interface = interface
         self._post = post
         self._post_aside = post_aside
         self._wait_for_room = wait_for_room
         self._note_silence = note_silence
+        self._hear = hear
         self._reporting = interface if isinstance(interface, ReportingAudioInterface) else None
         self._reckoning = PlayoutReckoning(audio_format(REFERENCE_FORMAT), timers, post)
         self._hearing = Hearing(self._reporting, self._reckoning)
@@ -232,6 +235,7 @@ class AudioPort:
         if self._stop_wanted.is_set():
             return
         event = UserAudio(bytes(audio))
+        self._hear(event.audio)
         if self._reporting is not None and self._reporting.may_wait:
             self._wait_for_room(self._stop_wanted)
             self._post(event)

@@ -13,11 +13,11 @@ from convsm.machine.effects import RequestReply
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
-from convsm.runtime.driver import Wiring
 from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.runtime.wiring import Opening
+from convsm.runtime.turn_calls import TurnCalls
+from convsm.runtime.wiring import Opening, Wiring
 from convsm.transport.multipart import UploadSource
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Conversation"]
 
 
-class Conversation(ConversationBase[ThreadedDriver], Answers):
+class Conversation(ConversationBase[ThreadedDriver], Answers, TurnCalls):
     """A voice or text conversation with an ElevenLabs agent or an OpenAI Realtime server, on threads.
 
     All methods may be called from any thread, any callback, any tool and any method of the audio
@@ -135,17 +135,20 @@ class Conversation(ConversationBase[ThreadedDriver], Answers):
             if error is None:
                 raise
 
-    def interrupt(self) -> None:
+    def interrupt(self, force: bool = False) -> None:
         """Silence the agent, a farewell too; does nothing while nothing of it is audible.
 
         What the server still sends of that turn is dropped. ElevenLabs is told no more than that the user is
         active: the agent stays quiet for a while, and believes that it was heard. OpenAI Realtime is told to
         stop, and how much was heard.
 
+        Args:
+            force: Whether to do so though turn handling protects what the agent says.
+
         Raises:
-            RuntimeError: There is no session.
+            RuntimeError: There is no session, or turn handling protects the agent.
         """
-        self._started("interrupt").interrupt()
+        self._started("interrupt").interrupt(force)
 
     # Sending
 

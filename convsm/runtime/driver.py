@@ -7,13 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import attrs
+from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.audio.formats import audio_format
 from convsm.errors import AudioError, RefusedCommand
-from convsm.machine import Session, SessionOptions, effects
+from convsm.machine import Session, effects
 from convsm.machine.effects import AnnounceEnd, Effect, StateChanged
 from convsm.machine.events import (
     CUTTING,
@@ -30,20 +28,19 @@ from convsm.machine.events import (
 )
 from convsm.observation.metrics import Metrics
 from convsm.observation.transcript import Transcript
-from convsm.protocols.codec import Codec
 from convsm.protocols.messages import MultimodalMessage, UserMessage
 from convsm.runtime.diagnostics import Diagnostics
 from convsm.runtime.parts import AudioPlayer, Flag, Inbox, Notifying, ToolCalls, Transport
-from convsm.runtime.stream import RAW, FrameReceived, FrameSent, UnhandledTool
+from convsm.runtime.readers import Readers
+from convsm.runtime.stream import FrameReceived, FrameSent, UnhandledTool
 from convsm.runtime.timers import Timers
-from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import DisconnectionDetails, Observer
-from convsm.transport.options import TransportOptions
+from convsm.runtime.wiring import DisconnectionDetails, Stream, Wiring
 
 if TYPE_CHECKING:
-    from convsm.recording import Recorder
+    from convsm.runtime.turn_port import Commit, TurnPort
+    from convsm.runtime.wiring import TurnSetup
 
-__all__ = ["Driver", "Stream", "Wiring"]
+__all__ = ["Driver"]
 
 logger = logging.getLogger("convsm.session")
 
@@ -53,62 +50,12 @@ KINDS: Mapping[type, Literal["turn", "request"]] = {
     MultimodalMessage: "turn",
     effects.RequestReply: "request",
 }
-# Commands whose callers are told that the session is over.
-ANSWERED = (Send, Interrupt, AnswerCall, DecideApproval)
+# Commands whose callers are told that the session is over, beside those of turn handling.
+ANSWERED = frozenset({Send, Interrupt, AnswerCall, DecideApproval})
 
 
 class Over(Exception):
     """The session has ended: it cannot be started."""
-
-
-class Stream(Protocol):
-    """A reader of everything that happens."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it reads no more."""
-
-    @property
-    def wants_frames(self) -> bool:
-        """Whether raw frames are wanted."""
-
-    def put(self, event: object) -> None:
-        """Add an event; never blocks."""
-
-    def close(self, last: object | None = None) -> None:
-        """Add no more but a last event, which is never dropped; a second close does nothing."""
-
-
-@attrs.frozen
-class Wiring:
-    """Everything a driver needs beside the session.
-
-    Attributes:
-        options: The session's settings.
-        codec: The protocol.
-        resolve_url: Returns the URL to connect to. Threaded: may block, runs on the connecting thread.
-            Asyncio: a coroutine function.
-        transport: Limits of the connection.
-        audio: The user's audio interface; None in a text-only session.
-        tools: The client tools.
-        observers: User callbacks by the type of what they are told.
-        streams: Readers of everything, from the start on.
-        on_end: User callbacks for the end.
-        open_recorder: Opens the recording of the session, if one is wanted.
-        approve: The user's approval handler.
-    """
-
-    options: SessionOptions
-    codec: Codec
-    resolve_url: Callable[[], Any]
-    transport: TransportOptions
-    audio: Any
-    tools: ClientTools
-    observers: Mapping[type, tuple[Observer, ...]]
-    streams: tuple[Stream, ...]
-    on_end: tuple[Observer, ...]
-    open_recorder: Callable[[SessionOptions], Recorder] | None
-    approve: Callable[[Any], Any] | None = None
 
 
 class Driver(ABC):
@@ -136,18 +83,24 @@ class Driver(ABC):
     def __init__(self, wiring: Wiring) -> None:
         """Put the parts together; nothing starts and nothing opens before ``start``."""
         self.session = Session(wiring.options)
+        self._handle: Callable[[Event], tuple[Effect, ...]] = self._happen
+        self._answered: frozenset[type] = ANSWERED
+        self.turns: TurnPort | None
         self.ending: AnnounceEnd | None = None
         self.transcript = Transcript()
         self.metrics = Metrics()
         self._wiring = wiring
-        self._streams: tuple[Stream, ...] = wiring.streams
-        self._is_tapped = self._wants_frames()
+        self._readers = Readers(
+            wiring.observers, wiring.streams, lambda *callback: self._notifier.notify(*callback)
+        )
+        self._publish = self._readers.publish
         # Before the parts, for it may raise and nothing else is to be cleaned up then.
         open_recorder = wiring.open_recorder
         self._recorder = open_recorder(wiring.options) if open_recorder is not None else None
         self._input_format = audio_format("pcm_16000")
         # The clock is one of the parts, which in turn have something to say.
         self._diagnostics = Diagnostics(lambda: self.timers.clock())
+        self.turns = None if wiring.turns is None else self._take_turns(wiring.turns)
         self._make_parts(wiring)
         transport, audio, tools = self.transport, self._audio, self._tools
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
@@ -163,7 +116,7 @@ class Driver(ABC):
             effects.PauseAudio: lambda _: audio.pause(),
             effects.ResumeAudio: lambda _: audio.resume(),
             effects.Flush: lambda _: audio.flush(),
-            effects.StopAudio: lambda _: audio.stop(),
+            effects.StopAudio: self._stop_audio,
             effects.RunTool: tools.run,
             effects.CancelTool: lambda effect: tools.cancel(effect.call_id),
             effects.ReleaseTool: lambda effect: tools.release(effect.call_id),
@@ -179,10 +132,32 @@ class Driver(ABC):
             ),
             effects.AnnounceEnd: self._announce_end,
         }
+        if self.turns is not None:
+            self._perform.update(self.turns.performers)
 
     @abstractmethod
     def _make_parts(self, wiring: Wiring) -> None:
         """Make flags, timers, inbox, notifier, tools, transport and audio; nothing of them starts."""
+
+    def _post_from_thread(self, event: Event) -> None:
+        self._inbox.post(event)
+
+    def _take_turns(self, setup: TurnSetup) -> TurnPort:
+        """Let the table of user and turn see each event first."""
+        from convsm.runtime.turn_port import TurnPort  # on use: others do not pay for it
+
+        turns = TurnPort(
+            setup,
+            self.session,
+            happen=self._happen,
+            clock=lambda: self.timers.clock(),
+            post=lambda event: self._inbox.post(event),
+            post_from_thread=self._post_from_thread,
+            publish=self._publish,
+            consult=lambda call: self._tools.consult(call),
+        )
+        self._handle, self._answered = turns.handle, ANSWERED | turns.commands
+        return turns
 
     # Commands
 
@@ -215,21 +190,30 @@ class Driver(ABC):
             )
         self._inbox.call(Send(message, KINDS.get(type(message), "message")))
 
-    def decide(self, command: AnswerCall | DecideApproval) -> None:
-        """Answer by hand what the server waits for.
-
-        Raises:
-            RefusedCommand: The session is not going on, or nothing of that id waits for an answer.
-        """
-        self._inbox.call(command)
-
-    def interrupt(self) -> None:
+    def interrupt(self, force: bool = False) -> None:
         """Silence the agent; nothing happens while nothing of it is audible.
 
         Raises:
-            RefusedCommand: There is no session.
+            RefusedCommand: There is no session, or turn handling protects the agent and force is missing.
         """
-        self._inbox.call(Interrupt())
+        self._inbox.call(Interrupt() if self.turns is None else self.turns.interruption(force))
+
+    def command(self, event: Event) -> None:
+        """Do what the user wants, such as to answer what the server waits for, or to begin a turn.
+
+        Raises:
+            RefusedCommand: It is not possible in this state, or nothing waits for that answer.
+        """
+        self._inbox.call(event)
+
+    def commit(
+        self, future: Commit, transcript_timeout: float, stt_flush_duration: float, skip_reply: bool
+    ) -> None:
+        """End the user's turn by hand; the future is settled whatever happens."""
+        assert self.turns is not None
+        event = self.turns.commit(future, transcript_timeout, stt_flush_duration, skip_reply)
+        with suppress(RefusedCommand):  # the future says so
+            self._inbox.call(event)
 
     def end(self) -> None:
         """End the conversation; accepted in every state, returns once accepted."""
@@ -256,26 +240,14 @@ class Driver(ABC):
 
     def add_stream(self, stream: Stream) -> None:
         """Have a stream read everything from now on; one that comes after the end reads that only."""
-        self._streams = (*(each for each in self._streams if not each.is_closed), stream)
-        self._is_tapped = self._wants_frames()
+        self._readers.add(stream)
         if self.ending is not None:
             stream.close(DisconnectionDetails.of(self.ending))
-
-    def _wants_frames(self) -> bool:
-        return any(stream.wants_frames for stream in self._streams) or any(
-            raw in self._wiring.observers for raw in RAW
-        )
-
-    def _publish(self, subject: object) -> None:
-        for observer in self._wiring.observers.get(type(subject), ()):
-            self._notifier.notify(observer.name, observer.call, subject)
-        for stream in self._streams:
-            stream.put(subject)
 
     @property
     def _tell_unhandled(self) -> Callable[[effects.RunTool], None] | None:
         """Tell of a call of a tool that nobody registered; None if nobody would answer it by hand."""
-        return self._publish_unhandled if UnhandledTool in self._wiring.observers else None
+        return self._publish_unhandled if self._readers.wants(UnhandledTool) else None
 
     def _publish_unhandled(self, call: effects.RunTool) -> None:
         self._publish(UnhandledTool(call.name, call.call_id, dict(call.parameters)))
@@ -283,17 +255,28 @@ class Driver(ABC):
     # The stream of events
 
     def _take(self, event: Event) -> None:
-        if self.ending is not None and type(event) not in ANSWERED:
+        if self.ending is not None and type(event) not in self._answered:
             if type(event) is Start:
                 raise Over
             return  # what belongs to a session that is over ends here
+        try:
+            self._carry_out(event, self._handle(event))
+        except RefusedCommand as refusal:
+            if self.turns is not None:
+                self.turns.refused(event, refusal)
+            raise
+
+    def _happen(self, event: Event) -> tuple[Effect, ...]:
+        """Let an event happen to the conversation; return what is to be done about it."""
         if type(event) in CUTTING and self.session.unheard:
             heard = self._audio.heard
             if heard is not None:
-                self._step(Played(*heard, at=event.at))
-        self._step(event)
+                played = Played(*heard, at=event.at)
+                # At once, for the event itself may be refused.
+                self._carry_out(played, self._note(played))
+        return self._note(event)
 
-    def _step(self, event: Event) -> None:
+    def _note(self, event: Event) -> tuple[Effect, ...]:
         recorder = self._recorder
         try:
             asked = self.session.handle(event)
@@ -308,6 +291,14 @@ class Driver(ABC):
             self._publish(change)
         for measured in self.metrics.observe(event, asked):
             self._publish(measured)
+        return asked
+
+    def _carry_out(self, event: Event, asked: tuple[Effect, ...]) -> None:
+        """Perform effects in order.
+
+        Raises:
+            RefusedCommand: A rejection was among them.
+        """
         rejection = None
         perform = self._perform
         for effect in asked:
@@ -324,7 +315,7 @@ class Driver(ABC):
 
     def _decode(self, frame: str | bytes) -> tuple[Event, ...]:
         self.metrics.note_received(len(frame))
-        if self._is_tapped:
+        if self._readers.is_tapped:
             self._publish(FrameReceived(frame.encode() if isinstance(frame, str) else frame))
         return self._wiring.codec.decode(frame)
 
@@ -332,7 +323,7 @@ class Driver(ABC):
 
     def _transmit(self, frame: bytes) -> None:
         self.metrics.note_sent(len(frame))
-        if self._is_tapped:
+        if self._readers.is_tapped:
             self._publish(FrameSent(frame))
         self.transport.send(frame)
 
@@ -343,14 +334,26 @@ class Driver(ABC):
     def _transmit_audio(self, effect: effects.TransmitAudio) -> None:
         frame = self._wiring.codec.encode_audio(effect.audio)
         self.metrics.note_sent(len(frame))
-        if self._is_tapped:
+        if self._readers.is_tapped:
             self._publish(FrameSent(frame))
         self.transport.send_audio(frame, self._input_format.seconds_of(len(effect.audio)))
 
     def _start_audio(self, effect: effects.StartAudio) -> None:
         with suppress(AudioError):  # a format that nobody knows: the audio port says so
             self._input_format = audio_format(effect.input_format)
+            if self.turns is not None:
+                self.turns.listen(self._input_format)
         self._audio.start(effect)
+
+    def _stop_audio(self, effect: effects.StopAudio) -> None:
+        if self.turns is not None:
+            self.turns.listen_no_more()
+        self._audio.stop()
+
+    def _hear(self, audio: bytes) -> None:
+        """Take what the microphone hears; from any thread, never waits."""
+        if self.turns is not None:
+            self.turns.hear(audio)
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         fire = partial(self._inbox.post, TimerFired(effect.name, effect.token))
@@ -380,6 +383,8 @@ class Driver(ABC):
         effect = self._diagnostics.explain(effect)
         # From here on a new session may start, from a callback too: this one has let go of all before.
         self._tools.close()
+        if self.turns is not None:
+            self.turns.close()
         if self._recorder is not None:
             self._recorder.close(0)  # only asks; join waits
         self._inbox.close()
@@ -390,7 +395,6 @@ class Driver(ABC):
             self._notifier.close(last)
         finally:
             # Nobody waits for ever, even where no thread can be had any more (at the interpreter's exit).
-            self.is_ready.set()
-            self.is_over.set()
-            for stream in self._streams:
-                stream.close(DisconnectionDetails.of(effect))
+            for flag in (self.is_ready, self.is_over):
+                flag.set()
+            self._readers.close(DisconnectionDetails.of(effect))

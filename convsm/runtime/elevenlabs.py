@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
@@ -21,6 +21,9 @@ from convsm.protocols.elevenlabs_opening import (
 from convsm.protocols.elevenlabs_urls import public_url, signed_url
 from convsm.protocols.urls import check_url
 from convsm.transport.multipart import Upload, UploadSource
+
+if TYPE_CHECKING:
+    from convsm.turns import TurnHandling, TurnServer
 
 __all__ = ["Client", "ElevenLabsOpening", "upload_file"]
 
@@ -87,6 +90,16 @@ class ElevenLabsOpening:
         return attrs.evolve(
             options or SessionOptions(), text_only=self.is_text_only, needs_audio=audio_required
         )
+
+    def with_turns(self, handling: TurnHandling) -> ElevenLabsOpening:
+        """Return this: the server's part in turns is its own, whatever this side wants."""
+        return self
+
+    def turn_server(self) -> TurnServer:
+        """Return what the server can do about turns: it ends them, replies, and cannot be told anything."""
+        from convsm.turns import TurnServer
+
+        return TurnServer(protocol="ElevenLabs")
 
     def codec(self) -> ElevenLabsCodec:
         """Make the codec with the messages that open the conversation.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from convsm.errors import ConfigurationError
 from convsm.machine import SessionOptions
-from convsm.protocols.openai_options import RealtimeOptions
+from convsm.machine.effects import RequestReply
+from convsm.protocols.openai_options import RealtimeOptions, ServerVad
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
 from convsm.protocols.openai_urls import BASE_URL, request_headers, session_url
+from convsm.protocols.turn_messages import ClearAudio, CommitAudio
 from convsm.protocols.urls import check_url, redact_url
+
+if TYPE_CHECKING:
+    from convsm.turns import TurnHandling, TurnServer
 
 __all__ = ["OpenAIOpening", "OpenAIRealtime"]
 
@@ -105,6 +110,50 @@ class OpenAIOpening:
             text_only=self.is_text_only,
             needs_audio=audio_required,
             asks_replies=True,
+        )
+
+    def with_turns(self, handling: TurnHandling) -> OpenAIOpening:
+        """Return an opening in which exactly one side ends the user's turns: the one that the settings name.
+
+        Raises:
+            ConfigurationError: Neither would.
+        """
+        options = self.service.options
+        is_off = options is not None and options.turn_detection is None
+        if is_off and handling.is_servers:
+            raise ConfigurationError(
+                "The server's turn detection is off, and turn_handling leaves turns to the server; set its "
+                "turn_detection to 'vad', 'manual' or a detector, or RealtimeOptions.turn_detection."
+            )
+        if is_off or handling.is_servers:
+            return self
+        options = attrs.evolve(options or RealtimeOptions(), turn_detection=None)
+        return attrs.evolve(self, service=attrs.evolve(self.service, options=options))
+
+    def turn_server(self) -> TurnServer:
+        """Return what the server can do about turns."""
+        from convsm.turns import TurnServer
+
+        options = self.service.options
+        detection = ServerVad() if options is None else options.turn_detection
+        has_transcripts = options is None or options.transcription is not None
+        if detection is None:
+            return TurnServer(
+                protocol="OpenAI Realtime",
+                user_transcripts=has_transcripts,
+                transcribes_open_turns=False,
+                needs_continuous_audio=False,
+                commit=CommitAudio(),
+                clear=ClearAudio(),
+                reply=RequestReply(),
+            )
+        return TurnServer(
+            protocol="OpenAI Realtime",
+            user_transcripts=has_transcripts,
+            speech_events=True,
+            clear=ClearAudio(),
+            # A server that is to wait for it is asked to reply, once the words of the turn are known.
+            reply=None if detection.create_response or not has_transcripts else RequestReply(),
         )
 
     def codec(self) -> OpenAIRealtimeCodec:

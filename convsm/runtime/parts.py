@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from convsm.machine.effects import AskApproval, Play, RunTool, StartAudio
 from convsm.machine.events import Event
+
+if TYPE_CHECKING:
+    from convsm.runtime.tool_runner import Call
 
 __all__ = ["AudioPlayer", "Callback", "Flag", "Inbox", "Notifying", "ToolCalls", "Transport"]
 
@@ -113,6 +116,9 @@ class ToolCalls(Protocol):
 
     def withdraw(self, call_id: str) -> None:
         """Give up a question."""
+
+    def consult(self, call: Call) -> None:
+        """Call a function of the user's that is no tool."""
 
     def close(self) -> None:
         """Give up all calls and take no more."""

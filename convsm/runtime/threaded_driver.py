@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 
 from convsm.runtime.audio_port import AudioPort
-from convsm.runtime.driver import Driver, Wiring
+from convsm.runtime.driver import Driver
 from convsm.runtime.mailbox import Mailbox
 from convsm.runtime.notifier import Notifier
 from convsm.runtime.timers import ThreadedTimers
 from convsm.runtime.tool_runner import ToolRunner
+from convsm.runtime.wiring import Wiring
 from convsm.transport.threaded import ThreadedTransport
 
 __all__ = ["ThreadedDriver"]
@@ -54,13 +55,15 @@ class ThreadedDriver(Driver):
             self.timers,
             self.transport.wait_for_audio_room,
             self._note_silence,
+            self._hear,
         )
 
     def join(self, timeout: float) -> None:
         """Wait after the end for audio, callbacks and threads, except those the caller is part of."""
         deadline = self.timers.clock() + timeout
-        for part in (self._audio, self._notifier, self.transport, self.timers):
-            part.join(max(0.0, deadline - self.timers.clock()))
+        for part in (self._audio, self.turns, self._notifier, self.transport, self.timers):
+            if part is not None:
+                part.join(max(0.0, deadline - self.timers.clock()))
         self.finish_recording(max(0.0, deadline - self.timers.clock()))
 
     @property

@@ -1,4 +1,4 @@
-"""Runs the client tools and the approval handler of one session, for every runtime.
+"""Runs the client tools, the approval handler and the hooks of one session, for every runtime.
 
 Plain handlers run on daemon threads, asynchronous ones on an event loop; each call that is not
 cancelled ends in one event.
@@ -41,7 +41,7 @@ from convsm.runtime.tools import ClientTools
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["ToolRunner", "ToolTimers"]
+__all__ = ["Call", "ToolRunner", "ToolTimers"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +57,16 @@ class ToolTimers(Protocol):
 
 
 @attrs.define(eq=False)
-class _Call:
-    """A call that was admitted.
+class Call:
+    """A call of a function of the user's.
 
     Attributes:
-        key: What it is and its id.
+        key: What it is and its id; of those that are open, no two have the same.
         name: Its name for messages.
         handler: What is called; None if nobody handles it.
         argument: The handler's one argument.
         read: Makes the outcome of what the handler returned.
-        event: Makes the event of the outcome.
+        event: Makes the event of the outcome; None if there is nothing to be said.
         timeout: Seconds; None for no limit.
         task: The task that runs it, once it runs on the loop.
     """
@@ -76,7 +76,7 @@ class _Call:
     handler: Callable[[Any], Any] | None
     argument: Any
     read: Callable[[str, object], Outcome]
-    event: Callable[[Outcome], Event]
+    event: Callable[[Outcome], Event | None]
     timeout: float | None = None
     task: asyncio.Task[Outcome] | None = None
 
@@ -126,8 +126,8 @@ class ToolRunner:
     # finalizer may end the session on a thread that is inside; it is never held while a handler runs.
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False)
-    _open: dict[tuple[str, str], _Call] = attrs.field(factory=dict, init=False, repr=False)
-    _workers: Workers[_Call] = attrs.field(init=False, repr=False)
+    _open: dict[tuple[str, str], Call] = attrs.field(factory=dict, init=False, repr=False)
+    _workers: Workers[Call] = attrs.field(init=False, repr=False)
     _loop: ToolLoop | None = attrs.field(default=None, init=False, repr=False)
     _timers: ToolTimers | None = attrs.field(default=None, init=False, repr=False)
 
@@ -148,14 +148,14 @@ class ToolRunner:
             timeout = self._tools.default_timeout if tool.timeout is None else tool.timeout
             arguments = call_arguments(call.call_id, call.parameters)
             self._start(
-                _Call(key, call.name, tool.call, arguments, result_text, event, timeout), tool.runs_on_loop
+                Call(key, call.name, tool.call, arguments, result_text, event, timeout), tool.runs_on_loop
             )
         elif self._on_unhandled is None:
             if not self._closed and key not in self._open:
                 self._post(event(Outcome(not_registered_text(call.name), True, NOT_RUN)))
         else:
             timeout = self._tools.default_timeout
-            if self._admit(_Call(key, call.name, None, None, result_text, event, timeout)):
+            if self._admit(Call(key, call.name, None, None, result_text, event, timeout)):
                 self._on_unhandled(call)
                 if not call.expects_response:
                     self.release(call.call_id)
@@ -183,8 +183,12 @@ class ToolRunner:
             event = partial(_decided, request.call_id)
             key = ("approval", request.call_id)
             name = f"approval of {request.call_id}"
-            call = _Call(key, name, self._approve, request.request, _decision, event)
-            self._start(call, runs_on_loop(self._approve, False))
+            self.consult(Call(key, name, self._approve, request.request, _decision, event))
+
+    def consult(self, call: Call) -> None:
+        """Call a function of the user's that is no tool; what it says is posted, if that is an event."""
+        assert call.handler is not None
+        self._start(call, runs_on_loop(call.handler, False))
 
     def withdraw(self, call_id: str) -> None:
         """Give up a question to the approval handler, as ``cancel`` does with a tool call."""
@@ -221,7 +225,7 @@ class ToolRunner:
 
     # Open calls
 
-    def _start(self, call: _Call, on_loop: bool) -> None:
+    def _start(self, call: Call, on_loop: bool) -> None:
         if not self._admit(call):
             return
         if on_loop:
@@ -229,7 +233,7 @@ class ToolRunner:
         else:
             self._start_on_worker(call)
 
-    def _admit(self, call: _Call) -> bool:
+    def _admit(self, call: Call) -> bool:
         with self._changed:
             if self._closed or call.key in self._open:
                 return False
@@ -238,7 +242,7 @@ class ToolRunner:
                 self._open[call.key] = call
         if is_crowded:
             problem = not_run_text(call.name, f"too many calls are open, the limit is {self._max_open}")
-            self._post(call.event(Outcome(problem, True, NOT_RUN)))
+            self._tell(call, Outcome(problem, True, NOT_RUN))
             return False
         try:
             self._set_timer(call)
@@ -246,7 +250,7 @@ class ToolRunner:
             self._refuse(call, error)
         return True
 
-    def _set_timer(self, call: _Call) -> None:
+    def _set_timer(self, call: Call) -> None:
         if call.timeout is None or math.isinf(call.timeout):
             return
         with self._changed:
@@ -258,16 +262,16 @@ class ToolRunner:
                 self._timers = self._given_timers or own
             self._timers.set(call.key, call.timeout, partial(self._expire, call))
 
-    def _expire(self, call: _Call) -> None:
+    def _expire(self, call: Call) -> None:
         with self._changed:
             if not self._is_open(call):
                 return
             del self._open[call.key]
             self._abandon(call)
         assert call.timeout is not None
-        self._post(call.event(Outcome(timed_out_text(call.name, call.timeout), True, TIMED_OUT)))
+        self._tell(call, Outcome(timed_out_text(call.name, call.timeout), True, TIMED_OUT))
 
-    def _is_open(self, call: _Call) -> bool:
+    def _is_open(self, call: Call) -> bool:
         return self._open.get(call.key) is call
 
     def _give_up(self, key: tuple[str, str]) -> None:
@@ -276,30 +280,35 @@ class ToolRunner:
             if call is not None:
                 self._abandon(call)
 
-    def _abandon(self, call: _Call) -> None:
+    def _abandon(self, call: Call) -> None:
         self._cancel_timer(call)
         self._workers.give_up(call)
         if self._loop is not None:
             self._loop.call_if_there(self._cancel_task, call)
 
-    def _cancel_timer(self, call: _Call) -> None:
+    def _cancel_timer(self, call: Call) -> None:
         if self._timers is not None and call.timeout is not None:
             self._timers.cancel(call.key)
 
-    def _complete(self, call: _Call, outcome: Outcome) -> None:
+    def _complete(self, call: Call, outcome: Outcome) -> None:
         with self._changed:
             if not self._is_open(call):
                 return
             del self._open[call.key]
             self._cancel_timer(call)
-        self._post(call.event(outcome))
+        self._tell(call, outcome)
 
-    def _refuse(self, call: _Call, error: Exception) -> None:
+    def _tell(self, call: Call, outcome: Outcome) -> None:
+        event = call.event(outcome)
+        if event is not None:
+            self._post(event)
+
+    def _refuse(self, call: Call, error: Exception) -> None:
         self._complete(call, Outcome(not_run_text(call.name, error_text(error)), True, NOT_RUN))
 
     # Plain handlers
 
-    def _start_on_worker(self, call: _Call) -> None:
+    def _start_on_worker(self, call: Call) -> None:
         try:
             with self._changed:
                 if self._is_open(call):
@@ -307,20 +316,20 @@ class ToolRunner:
         except RuntimeError as error:  # no further thread to be had
             self._refuse(call, error)
 
-    def _serve(self, call: _Call) -> None:
+    def _serve(self, call: Call) -> None:
         started = self._call(call)
         if isinstance(started, Outcome):
             self._complete(call, started)
         else:
             self._start_on_loop(call, started)
 
-    def _call(self, call: _Call) -> Outcome | Awaitable[Any]:
+    def _call(self, call: Call) -> Outcome | Awaitable[Any]:
         assert call.handler is not None
         return call_handler(call.name, call.handler, call.argument, call.read)
 
     # Asynchronous handlers
 
-    def _start_on_loop(self, call: _Call, awaitable: Awaitable[Any] | None) -> None:
+    def _start_on_loop(self, call: Call, awaitable: Awaitable[Any] | None) -> None:
         """Start the handler of a call, or go on with the awaitable that it returned."""
         try:
             with self._changed:
@@ -336,7 +345,7 @@ class ToolRunner:
         if not wanted:
             dismiss(awaitable)
 
-    def _begin_task(self, call: _Call, awaitable: Awaitable[Any] | None) -> None:
+    def _begin_task(self, call: Call, awaitable: Awaitable[Any] | None) -> None:
         if not self._is_open(call):
             dismiss(awaitable)
             return
@@ -344,18 +353,18 @@ class ToolRunner:
         # The task can end without a word of ours, when it is cancelled before its first step.
         call.task = self._loop.spawn(self._outcome(call, awaitable), call.name, partial(self._end_task, call))
 
-    async def _outcome(self, call: _Call, awaitable: Awaitable[Any] | None) -> Outcome:
+    async def _outcome(self, call: Call, awaitable: Awaitable[Any] | None) -> Outcome:
         started = self._call(call) if awaitable is None else awaitable
         return await await_outcome(call.name, started, call.read)
 
-    def _end_task(self, call: _Call, task: asyncio.Task[Outcome]) -> None:
+    def _end_task(self, call: Call, task: asyncio.Task[Outcome]) -> None:
         try:
             outcome = task.result()
         except BaseException as error:
             outcome = failure(error)
         self._complete(call, outcome)
 
-    def _cancel_task(self, call: _Call) -> None:
+    def _cancel_task(self, call: Call) -> None:
         if call.task is not None:
             call.task.cancel()
 

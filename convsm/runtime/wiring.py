@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -11,8 +11,24 @@ from convsm.machine import SessionOptions
 from convsm.machine.effects import AnnounceEnd
 from convsm.protocols.codec import Codec
 from convsm.protocols.messages import MultimodalMessage
+from convsm.runtime.tools import ClientTools
+from convsm.transport.options import TransportOptions
 
-__all__ = ["DisconnectionDetails", "Observer", "Opening", "Service", "multimodal_message"]
+if TYPE_CHECKING:
+    from convsm.audio.vad import VoiceDetector
+    from convsm.recording import Recorder
+    from convsm.turns import OverlapClassifier, TurnHandling, TurnServer
+
+__all__ = [
+    "DisconnectionDetails",
+    "Observer",
+    "Opening",
+    "Service",
+    "Stream",
+    "TurnSetup",
+    "Wiring",
+    "multimodal_message",
+]
 
 
 @attrs.frozen
@@ -68,6 +84,12 @@ class Opening(Protocol):
     def session_options(self, options: SessionOptions | None, audio_required: bool) -> SessionOptions:
         """Complete the session's settings."""
 
+    def with_turns(self, handling: TurnHandling) -> Opening:
+        """Return the opening of a session in which this side takes the part in turns that it wants."""
+
+    def turn_server(self) -> TurnServer:
+        """Return what the server can do about turns."""
+
     def codec(self) -> Codec:
         """Make the codec of one session."""
 
@@ -105,6 +127,79 @@ class Service(Protocol):
         Raises:
             ConfigurationError: The options and the audio interface contradict each other.
         """
+
+
+class Stream(Protocol):
+    """A reader of everything that happens."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it reads no more."""
+
+    @property
+    def wants_frames(self) -> bool:
+        """Whether raw frames are wanted."""
+
+    def put(self, event: object) -> None:
+        """Add an event; never blocks."""
+
+    def close(self, last: object | None = None) -> None:
+        """Add no more but a last event, which is never dropped; a second close does nothing."""
+
+
+@attrs.frozen
+class TurnSetup:
+    """Turn handling and the user's part in it.
+
+    Attributes:
+        handling: The settings.
+        server: What the server can do.
+        classifier: Tells backchannels from interruptions.
+        make_detector: Makes what hears speech on this side; None if nothing does.
+        on_user_turn_completed: The user's hook, asked about each turn that is over.
+        on_user_turn_exceeded: The user's hook, told of a turn that has become too long.
+    """
+
+    handling: TurnHandling
+    server: TurnServer
+    classifier: OverlapClassifier | None = None
+    make_detector: Callable[[], VoiceDetector] | None = None
+    on_user_turn_completed: Callable[[Any], Any] | None = None
+    on_user_turn_exceeded: Callable[[Any], Any] | None = None
+
+
+@attrs.frozen
+class Wiring:
+    """Everything a driver needs beside the session.
+
+    Attributes:
+        options: The session's settings.
+        codec: The protocol.
+        resolve_url: Returns the URL to connect to. Threaded: may block, runs on the connecting thread.
+            Asyncio: a coroutine function.
+        transport: Limits of the connection.
+        audio: The user's audio interface; None in a text-only session.
+        tools: The client tools.
+        observers: User callbacks by the type of what they are told.
+        streams: Readers of everything, from the start on.
+        on_end: User callbacks for the end.
+        open_recorder: Opens the recording of the session, if one is wanted.
+        approve: The user's approval handler.
+        turns: Turn handling; None leaves all of it to the server.
+    """
+
+    options: SessionOptions
+    codec: Codec
+    resolve_url: Callable[[], Any]
+    transport: TransportOptions
+    audio: Any
+    tools: ClientTools
+    observers: Mapping[type, tuple[Observer, ...]]
+    streams: tuple[Stream, ...]
+    on_end: tuple[Observer, ...]
+    open_recorder: Callable[[SessionOptions], Recorder] | None
+    approve: Callable[[Any], Any] | None = None
+    turns: TurnSetup | None = None
 
 
 def multimodal_message(

@@ -7,6 +7,7 @@ audio interface, which in these tests block, become coroutines that wait for a t
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -194,6 +195,15 @@ class HostedConversation:
             super().__setattr__(name, value)
         else:
             setattr(self._inner, name, in_thread(value) if name.startswith("callback_") else value)
+
+    def commit_user_turn(self, *arguments: Any, **options: Any) -> concurrent.futures.Future[str]:
+        async def commit() -> asyncio.Future[str]:
+            return self._inner.commit_user_turn(*arguments, **options)
+
+        async def transcript(future: asyncio.Future[str]) -> str:
+            return await future
+
+        return asyncio.run_coroutine_threadsafe(transcript(run_on_loop(commit())), HOST.loop)
 
     def events(self, *kinds: type) -> HostedStream:
         async def attach() -> AsyncEventStream:

@@ -25,6 +25,7 @@ from convsm.protocols.messages import (
 )
 from convsm.runtime.callbacks import MODES, STATUSES, observers
 from convsm.runtime.stream import FrameReceived, FrameSent
+from convsm.runtime.turn_setup import turn_observers
 
 
 def told(name, subject):
@@ -113,7 +114,7 @@ def test_every_state_has_a_status_and_a_mode():
 
 def test_every_callback_of_the_constructor_is_called_for_something():
     names = [name for name in inspect.signature(Conversation).parameters if name.startswith("callback_")]
-    called = {
-        observer.name for several in observers(dict.fromkeys(names, print)).values() for observer in several
-    }
+    given = dict.fromkeys(names, print)
+    everybody = (*observers(given).values(), *turn_observers(given).values())
+    called = {observer.name for several in everybody for observer in several}
     assert called == {*names} - {"callback_disconnect", "callback_end_session", "callback_mcp_approval"}

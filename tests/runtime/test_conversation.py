@@ -18,6 +18,8 @@ from convsm import (
     RefusedCommand,
     SessionOptions,
     TransportOptions,
+    TurnHandling,
+    WordListClassifier,
 )
 from convsm.testing import (
     Close,
@@ -76,6 +78,11 @@ def test_every_argument_of_the_constructor_stays_readable_as_an_attribute():
         "record_audio": True,
         "session_options": SessionOptions(),
         "transport_options": TransportOptions(),
+        "turn_handling": TurnHandling(),
+        "voice_detector": None,
+        "overlap_classifier": WordListClassifier(),
+        "on_user_turn_completed": print,
+        "on_user_turn_exceeded": print,
     }
     parameters = {*inspect.signature(Conversation).parameters}
     given |= {name: lambda *_: None for name in parameters if name.startswith("callback_")}

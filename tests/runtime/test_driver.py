@@ -23,9 +23,8 @@ from convsm.machine.events import (
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.messages import ServerError, VadScore
 from convsm.runtime import diagnostics as diagnostics_module
-from convsm.runtime.driver import Wiring
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Observer
+from convsm.runtime.wiring import Observer, Wiring
 from convsm.transport.options import TransportOptions
 from convsm.transport.uplink import UplinkDropped
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)

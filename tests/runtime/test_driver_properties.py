@@ -46,10 +46,11 @@ from convsm.runtime.async_audio_port import AsyncAudioPort
 from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.async_inbox import AsyncInbox
 from convsm.runtime.audio_port import AudioPort
-from convsm.runtime.driver import Driver, Wiring
+from convsm.runtime.driver import Driver
 from convsm.runtime.mailbox import Mailbox
 from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.runtime.tools import ClientTools
+from convsm.runtime.wiring import Wiring
 from convsm.testing.clock import ManualTimers
 from convsm.testing.invariants import InvariantChecker
 from convsm.transport.options import TransportOptions
@@ -121,6 +122,8 @@ class Tools:
     def ask(self, request: object) -> None: ...
 
     def withdraw(self, call_id: str) -> None: ...
+
+    def consult(self, call: object) -> None: ...
 
     def close(self) -> None: ...
 

@@ -18,6 +18,7 @@ from convsm.observation.entries import TranscriptChanged
 from convsm.observation.metrics import Measured, SessionMeasured
 from convsm.protocols.messages import AgentResponseCorrection
 from convsm.runtime.stream import FrameReceived, FrameSent, UnhandledTool
+from convsm.runtime.turn_setup import CALLBACKS as TURN_CALLBACKS
 from convsm.runtime.wiring import DisconnectionDetails
 from convsm.testing import (
     CallTool,
@@ -83,8 +84,9 @@ class Reading:
 
 
 def everything(log: Log) -> dict[str, Any]:
-    """All callbacks but the one that decides, each adding its name and arguments to a log."""
-    names = [name for name in inspect.signature(Conversation).parameters if name.startswith("callback_")]
+    """All callbacks but the one that decides and those of turn handling; each adds what it gets to a log."""
+    parameters = inspect.signature(Conversation).parameters
+    names = [name for name in parameters if name.startswith("callback_") and name not in TURN_CALLBACKS]
 
     def teller(name: str) -> Callable[..., None]:
         return lambda *told: log.add((name, *told))
@@ -356,13 +358,13 @@ def test_nothing_is_tapped_unless_somebody_wants_it(agent):
     with conversation(agent) as call:
         reading = Reading(call.conversation.events())
         call.start()
-        assert not call.driver._is_tapped
+        assert not call.driver._readers.is_tapped
         tapping = call.conversation.events(FrameSent)
-        assert call.driver._is_tapped
+        assert call.driver._readers.is_tapped
         tapping.close()
         call.conversation.events(Pinged)
-        assert not call.driver._is_tapped  # and one that is closed is forgotten with the next
-        assert len(call.driver._streams) == 2
+        assert not call.driver._readers.is_tapped  # and one that is closed is forgotten with the next
+        assert len(call.driver._readers._streams) == 2
         call.conversation.end_session()
         call.finish()
         assert not any(isinstance(event, FrameReceived | FrameSent) for event in reading.finish())

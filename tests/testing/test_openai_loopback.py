@@ -16,10 +16,9 @@ from convsm.machine.events import AgentResponse, Interrupted, Send, UserTranscri
 from convsm.protocols.messages import UserMessage
 from convsm.protocols.openai_options import FunctionTool, RealtimeOptions
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
-from convsm.runtime.driver import Wiring
 from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Observer
+from convsm.runtime.wiring import Observer, Wiring
 from convsm.testing import Expect, OpenAIConnection, OpenAILoopbackAgent, SendMessage
 from convsm.testing.openai_script import (
     CallTool,

@@ -1,0 +1,132 @@
+"""Hearing the user speak on this side: a voice detector on a thread of its own, off the audio callback."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from convsm.audio.companding import to_pcm
+from convsm.audio.formats import AudioFormat
+from convsm.audio.resampling import Resampler
+from convsm.audio.vad import RATE, VoiceDetector
+from convsm.errors import AudioError
+from convsm.machine.events import AudioFailed, Event
+from convsm.turns.events import SpeechEnded
+
+__all__ = ["KEPT_SECONDS", "Listening"]
+
+logger = logging.getLogger("convsm.audio")
+
+# Pieces that may wait for the detector: two seconds and more. A detector that slow hears too late anyway.
+LIMIT = 100
+# How much sound is kept for those who judge it: what turn detectors that listen look at.
+KEPT_SECONDS = 8.0
+
+
+class Listening:
+    """Gives the microphone's sound to a voice detector and posts what that hears.
+
+    ``feed`` may be called by any thread and never waits; all else belongs to whoever owns the session.
+    """
+
+    def __init__(
+        self,
+        make_detector: Callable[[], VoiceDetector],
+        post: Callable[[Event], None],
+        clock: Callable[[], float],
+        is_needed: bool,
+    ) -> None:
+        """Prepare; no thread starts before ``start``.
+
+        Args:
+            make_detector: Makes the detector, on its thread, which may take a while.
+            post: Takes events from ordinary threads.
+            clock: Monotonic seconds.
+            is_needed: Whether nobody else would hear a turn end, so that a failure is one of the session's.
+        """
+        self._make_detector = make_detector
+        self._post = post
+        self._clock = clock
+        self._is_needed = is_needed
+        # Bounded by LIMIT, in feed.
+        self._waiting: SimpleQueue[tuple[bytes, float] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        # Bounded by KEPT_SECONDS, in _keep.
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
+        self._most_bytes = 0
+        self._is_open = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, input_format: AudioFormat) -> None:
+        """Begin to listen to sound in a format."""
+        self._is_open = True
+        self._most_bytes = input_format.bytes_of(KEPT_SECONDS)
+        self._thread = threading.Thread(
+            target=self._run, args=(input_format,), name="convsm-voice", daemon=True
+        )
+        self._thread.start()
+
+    def feed(self, audio: bytes) -> None:
+        """Take a piece of the microphone's sound, whose last sample was heard just now."""
+        if self._is_open and self._waiting.qsize() < LIMIT:
+            self._waiting.put((audio, self._clock()))
+
+    def latest(self) -> bytes:
+        """Return the latest sound, of ``KEPT_SECONDS`` at most, in the session's input format."""
+        with self._lock:
+            return b"".join(self._kept)
+
+    def close(self) -> None:
+        """Listen no more; the thread ends by itself."""
+        self._is_open = False
+        self._waiting.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end, for so many seconds at most."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _run(self, input_format: AudioFormat) -> None:
+        try:
+            self._listen(self._make_detector(), _converter(input_format))
+        except AudioError as error:
+            self._fail(str(error))
+        except Exception as error:
+            logger.debug("the voice detector raised", exc_info=error)
+            self._fail(f"The voice detector raised {type(error).__name__}: {error}")
+        finally:
+            self._is_open = False
+
+    def _listen(self, detector: VoiceDetector, convert: Callable[[bytes], bytes]) -> None:
+        detector.reset()
+        while (piece := self._waiting.get()) is not None:
+            audio, at = piece
+            self._keep(audio)
+            for event in detector.feed(convert(audio), at):
+                self._post(event)
+
+    def _keep(self, audio: bytes) -> None:
+        with self._lock:
+            self._kept.append(audio)
+            self._kept_bytes += len(audio)
+            while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
+                self._kept_bytes -= len(self._kept.popleft())
+
+    def _fail(self, message: str) -> None:
+        # Nobody would ever say that the user fell silent.
+        self._post(SpeechEnded(self._clock()))
+        if self._is_needed:
+            self._post(AudioFailed(message))
+        else:
+            logger.error("%s; only the server hears from now on whether the user speaks", message)
+
+
+def _converter(input_format: AudioFormat) -> Callable[[bytes], bytes]:
+    if input_format.rate == RATE:
+        return lambda audio: to_pcm(audio, input_format)
+    resampler = Resampler(input_format.rate, RATE)
+    return lambda audio: resampler.convert(to_pcm(audio, input_format))
