@@ -293,9 +293,9 @@ def test_no_call_is_possible_without_a_session(agent, name):
 def test_calls_need_turn_handling(agent):
     with conversation(agent, audio_interface=PausingAudio()) as call:
         call.start()
-        for name in (*CALLS[:-1], "update_turn_handling", "set_microphone_muted"):
-            arguments = ({},) if name == "update_turn_handling" else ()
-            arguments = (True,) if name == "set_microphone_muted" else arguments
+        calls: dict[str, tuple[object, ...]] = dict.fromkeys(CALLS[:-1], ())
+        calls |= {"update_turn_handling": ({},), "set_microphone_muted": (True,)}
+        for name, arguments in calls.items():
             with pytest.raises(ConfigurationError, match="turn_handling"):
                 getattr(call.conversation, name)(*arguments)
         call.conversation.interrupt(force=True)
