@@ -12,6 +12,11 @@ def samples(first: int, count: int) -> bytes:
     return struct.pack(f"<{count}h", *((first + index) % 0x8000 for index in range(count)))
 
 
+def counting(count: int) -> bytes:
+    """Return s16le samples that count upwards from 1 again and again, none of which is zero."""
+    return struct.pack(f"<{count}h", *(1 + index % 0x7FFF for index in range(count)))
+
+
 def tone(value: int, count: int) -> bytes:
     """Return s16le samples that are all of one value."""
     return struct.pack("<h", value) * count
