@@ -50,7 +50,7 @@ from convsm.runtime.driver import Driver
 from convsm.runtime.mailbox import Mailbox
 from convsm.runtime.threaded_driver import ThreadedDriver
 from convsm.runtime.tools import ClientTools
-from convsm.runtime.wiring import Wiring
+from convsm.runtime.wiring import TurnSetup, Wiring
 from convsm.testing.clock import ManualTimers
 from convsm.testing.invariants import InvariantChecker
 from convsm.transport.options import TransportOptions
@@ -73,13 +73,14 @@ class Flag:
 
 
 class Line:
-    """The socket: what is sent is kept, and whatever is asked of it comes about at once."""
+    """The socket: it keeps what is sent and what was heard by then, and does at once what it is asked."""
 
     has_room = True
 
-    def __init__(self, post: Callable[[Event], None]) -> None:
+    def __init__(self, post: Callable[[Event], None], heard: Callable[[], dict[str, float]]) -> None:
         self.post = post
-        self.sent: list[dict[str, Any]] = []
+        self.heard = heard
+        self.sent: list[tuple[dict[str, Any], dict[str, float]]] = []
         self.is_open = False
 
     def open(self) -> None:
@@ -88,7 +89,7 @@ class Line:
 
     def send(self, message: bytes) -> None:
         assert self.is_open
-        self.sent.append(json.loads(message))
+        self.sent.append((json.loads(message), self.heard()))
 
     def send_audio(self, message: bytes, seconds: float) -> None:
         self.send(message)
@@ -160,6 +161,7 @@ class Loudspeaker:
         queue: Number, item and bytes of what was not heard.
         heard: Bytes heard of each item.
         through: Number of the last piece that was heard whole.
+        is_paused: Whether it keeps what it has.
     """
 
     clock: Callable[[], float]
@@ -169,6 +171,7 @@ class Loudspeaker:
     heard: dict[str, float] = attrs.field(factory=dict)
     through: int = 0
     at: float = 0.0
+    is_paused: bool = False
 
     def append(self, number: int, item: str, size: int) -> None:
         self.play()
@@ -177,11 +180,19 @@ class Loudspeaker:
     def silence(self) -> None:
         self.play()
         self.queue.clear()
+        self.is_paused = False
+
+    def heard_by_now(self) -> dict[str, float]:
+        """Return the bytes heard of each item."""
+        self.play()
+        return dict(self.heard)
 
     def play(self) -> None:
         """Play what was to be heard by now."""
         left = (self.clock() - self.at) * self.rate * 2
         self.at = self.clock()
+        if self.is_paused:
+            return
         while self.queue and left > 0:
             number, item, size = self.queue[0]
             part = min(left, size)
@@ -211,7 +222,7 @@ class PlainInterface(AudioInterface):
 
 
 class SlowInterface(AsyncReportingAudioInterface):
-    """The loudspeaker behind one that reports, and takes nothing while it is slow."""
+    """The loudspeaker behind one that reports and can pause, and takes nothing while it is slow."""
 
     def __init__(self, loudspeaker: Loudspeaker) -> None:
         self.loudspeaker = loudspeaker
@@ -233,6 +244,14 @@ class SlowInterface(AsyncReportingAudioInterface):
 
     async def interrupt(self) -> None:
         self.loudspeaker.silence()
+
+    def pause(self) -> None:
+        self.loudspeaker.play()
+        self.loudspeaker.is_paused = True
+
+    def resume(self) -> None:
+        self.loudspeaker.play()
+        self.loudspeaker.is_paused = False
 
     @property
     def position(self) -> int:
@@ -281,7 +300,7 @@ class Desk(Driver):
 
     loudspeaker: Loudspeaker
 
-    def __init__(self, codec: Codec, options: SessionOptions) -> None:
+    def __init__(self, codec: Codec, options: SessionOptions, turns: TurnSetup | None = None) -> None:
         self.complaints: list[str] = []
         super().__init__(
             Wiring(
@@ -295,6 +314,7 @@ class Desk(Driver):
                 streams=(),
                 on_end=(),
                 open_recorder=None,
+                turns=turns,
             ),
         )
         self.line: Any = self.transport
@@ -305,7 +325,7 @@ class Desk(Driver):
         self.is_ready, self.is_over = Flag(), Flag()
         self.timers = self.clockwork = timers
         self._notifier, self._tools = Silence(), Tools()
-        self.transport = Line(lambda event: self._inbox.post(event))
+        self.transport = Line(lambda event: self._inbox.post(event), lambda: self.loudspeaker.heard_by_now())
         self.calls: list[str] = self._tools.running
 
     def take_work(self) -> None:
@@ -314,7 +334,7 @@ class Desk(Driver):
     def begin(self, what: Any) -> None:
         """Let a server, a user, time or a tool do something."""
         self.loudspeaker.play()
-        self.heard, self.before = dict(self.loudspeaker.heard), len(self.line.sent)
+        self.before = len(self.line.sent)
         if isinstance(what, dict):
             if self.line.is_open:
                 self.loudspeaker.item = what.get("item_id", "")
@@ -328,6 +348,9 @@ class Desk(Driver):
                 self._inbox.post(ToolCompleted(call_id, "done"))
         elif what == "speak":
             self._inbox.post(UserAudio(bytes(320)))
+        elif callable(what):
+            with contextlib.suppress(ConvsmError):
+                what(self)
         else:
             with contextlib.suppress(ConvsmError):
                 self.interrupt() if what == "interrupt" else self.send(what)
@@ -337,8 +360,8 @@ class Desk(Driver):
         """Check what became of it."""
         assert not self.session.wrong, self.session.wrong
         assert self.complaints == []
-        for message in self.line.sent[self.before :]:
-            check_heard(message, self.heard)
+        for message, heard in self.line.sent[self.before :]:
+            check_heard(message, heard)
 
     def check_end(self) -> None:
         """Check that nothing is left."""
