@@ -16,6 +16,7 @@ TITLES = (
     "on an event loop",
     "OpenAI Realtime",
     "tools",
+    "turns by hand",
     "embedding the session",
     "exporting a diagram",
     "a property test",
