@@ -14,14 +14,24 @@ from convsm.machine.effects import (
     Effect,
     Flush,
     Notify,
+    PauseAudio,
     Play,
+    ResumeAudio,
     RunTool,
     StateChanged,
     StopAudio,
     Transmit,
     Unexpected,
 )
-from convsm.machine.events import AgentAudio, Event, Pinged, ToolCompleted, UserAudio, UserTranscript
+from convsm.machine.events import (
+    AgentAudio,
+    Event,
+    InterruptionDismissed,
+    Pinged,
+    ToolCompleted,
+    UserAudio,
+    UserTranscript,
+)
 from convsm.observation.series import SeriesCollector
 from convsm.observation.session_metrics import SessionMetrics, ToolMetrics
 from convsm.protocols.messages import MultimodalMessage, UserMessage
@@ -90,9 +100,13 @@ class Metrics:
         "_diagnostics",
         "_dry_at",
         "_entered_at",
+        "_false_interruptions",
         "_gaps",
+        "_held_turn",
         "_interruption_seconds",
         "_interruptions",
+        "_is_paused",
+        "_is_suspected",
         "_messages_received",
         "_messages_sent",
         "_pings",
@@ -100,6 +114,7 @@ class Metrics:
         "_seconds",
         "_seconds_in",
         "_seconds_to_ready",
+        "_silent_after",
         "_started_at",
         "_state",
         "_told",
@@ -121,6 +136,7 @@ class Metrics:
         self._user_turns = 0
         self._agent_turns = 0
         self._interruptions = 0
+        self._false_interruptions = 0
         self._diagnostics = 0
         self._messages_received = 0
         self._bytes_received = 0
@@ -135,6 +151,10 @@ class Metrics:
         self._waiting_since: float | None = None  # when the transcript came that is not answered
         self._answer_turn: int | None = None  # the turn whose audio is no answer to it
         self._cut_at: float | None = None  # when the interruption came that is not silent yet
+        self._is_paused = False
+        self._held_turn: int | None = None  # the turn whose audio came first during the pause
+        self._is_suspected = False  # whether the pause silenced the agent and nothing decided on it yet
+        self._silent_after: float | None = None  # how long it took that pause to silence the agent
         self._calls: dict[str, tuple[str, float]] = {}  # bounded by the machine's own open calls
         self._told: list[Measured | SessionMeasured] = []
 
@@ -151,7 +171,8 @@ class Metrics:
         kind = type(event)
         if kind is AgentAudio:
             # Speech that goes on is nearly all that ever comes.
-            if asked and type(asked[0]) is Play and self._waiting_since is None:
+            is_usual = self._waiting_since is None and not self._is_paused
+            if is_usual and asked and type(asked[0]) is Play:
                 self._turn = event.turn  # type: ignore[attr-defined]
                 return ()
         elif kind is UserAudio:
@@ -172,16 +193,20 @@ class Metrics:
         return tuple(told)
 
     def note_silenced(self, at: float) -> tuple[Measured, ...]:
-        """Take that the audio interface's ``interrupt`` returned, whyever it was called.
+        """Take that the audio interface's ``interrupt`` or ``pause`` returned, whyever it was called.
 
         Args:
             at: When, in seconds of the events' clock.
 
         Returns:
-            The interruption that this was the end of, measured; or nothing.
+            The interruption that this was the end of, measured; or nothing. One that only pauses is
+            measured by ``observe``, once it is confirmed.
         """
         cut_at, self._cut_at = self._cut_at, None
         if cut_at is None or at < cut_at:
+            return ()
+        if self._is_suspected:
+            self._silent_after = at - cut_at
             return ()
         self._interruption_seconds.add(at - cut_at)
         return (Measured("interruption_seconds", at - cut_at),)
@@ -225,6 +250,7 @@ class Metrics:
             user_turns=self._user_turns,
             agent_turns=self._agent_turns,
             interruptions=self._interruptions,
+            false_interruptions=self._false_interruptions,
             diagnostics=self._diagnostics,
             messages_received=self._messages_received,
             bytes_received=self._bytes_received,
@@ -249,35 +275,80 @@ class Metrics:
             self._take_floor(event)
         elif source == "agent_speaking":
             self._dry_at = at if change.event == "Played" and target == "listening" else None
-            if change.event == "Interrupted":
-                self._interruptions += 1
-                self._cut_at = at
-        else:
+            if target == "interrupted":
+                self._cut_at, self._silent_after = at, None
+                self._is_suspected = change.event == "InterruptionSuspected"
+                self._interruptions += not self._is_suspected
+        elif target != "listening":
             self._dry_at = None
+        if target == "closing":
+            # What is paused then is cut by the end, which is no interruption.
+            self._is_suspected = False
 
     def _take_floor(self, event: Event) -> None:
         dry_at, self._dry_at = self._dry_at, None
-        if dry_at is None or type(event) is not AgentAudio or event.turn != self._turn:
+        if self._is_suspected and type(event) is InterruptionDismissed:
+            self._is_suspected, self._cut_at = False, None
+            self._false_interruptions += 1
+        elif type(event) is InterruptionDismissed:
+            # What was held back belongs to the turn that had run dry, or else it is another.
+            self._agent_turns += dry_at is None
+        elif dry_at is None or type(event) is not AgentAudio or event.turn != self._turn:
             self._agent_turns += 1
         elif event.at >= dry_at:
             self._gaps.add(event.at - dry_at)
             self._told.append(Measured("gap_seconds", event.at - dry_at))
 
     def _take_play(self, event: Event, play: Play) -> None:
-        self._turn = play.turn
+        former, self._turn = self._turn, play.turn
+        if not self._is_paused:
+            self._take_answer(play.turn, event.at)
+        elif self._held_turn is None:
+            self._held_turn = play.turn
+            if play.turn != former:
+                self._dry_at = None
+
+    def _take_answer(self, turn: int, at: float) -> None:
         since = self._waiting_since
-        if since is not None and play.turn != self._answer_turn:
+        if since is not None and turn != self._answer_turn:
             self._waiting_since = None
-            if event.at >= since:
-                self._response_seconds.add(event.at - since)
-                self._told.append(Measured("response_seconds", event.at - since))
+            if at >= since:
+                self._response_seconds.add(at - since)
+                self._told.append(Measured("response_seconds", at - since))
+
+    def _take_pause(self, event: Event, effect: Effect) -> None:
+        self._is_paused = True
+
+    def _take_resumption(self, event: Event, effect: Effect) -> None:
+        self._is_paused = False
+        if self._is_suspected:
+            # Neither dismissed nor confirmed: it was heard out before the pause took hold.
+            self._is_suspected, self._cut_at = False, None
+            self._dry_at = None if self._calls else event.at
+        turn, self._held_turn = self._held_turn, None
+        if turn is not None:
+            self._take_answer(turn, event.at)
 
     def _take_flush(self, event: Event, effect: Effect) -> None:
-        self._dry_at = None
-        # Only the flush of this very step answers an interruption, and the change of state came before
-        # it. One whose interface failed is not measured by a later one's silence.
-        if self._cut_at != event.at:
+        self._dry_at = self._held_turn = None
+        if self._is_suspected:
+            self._take_confirmation()
+        elif self._cut_at != event.at:
+            # Only the flush of this very step answers an interruption, and the change of state came before
+            # it. One whose interface failed is not measured by a later one's silence.
             self._cut_at = None
+
+    def _take_confirmation(self) -> None:
+        self._is_suspected = False
+        self._interruptions += 1
+        if self._silent_after is not None:
+            self._interruption_seconds.add(self._silent_after)
+            self._told.append(Measured("interruption_seconds", self._silent_after))
+
+    def _take_stop(self, event: Event, effect: Effect) -> None:
+        # After a fault a pause is over without a word, and what it held is lost.
+        self._is_paused = self._is_suspected = False
+        self._take_flush(event, effect)
 
     def _take_message(self, event: Event, effect: Transmit) -> None:
         if type(effect.message) is UserMessage or type(effect.message) is MultimodalMessage:
@@ -308,7 +379,8 @@ class Metrics:
         if event.turn is not None and self._turn is not None and event.turn <= self._turn:
             return  # late: its answer began before
         self._waiting_since = event.at
-        self._answer_turn = self._turn if self._state == "agent_speaking" else None
+        is_saying = self._state == "agent_speaking" or self._is_suspected or self._held_turn is not None
+        self._answer_turn = self._turn if is_saying else None
 
     def _take_end(self, event: Event, end: AnnounceEnd) -> None:
         if self._started_at is not None and event.at >= self._started_at:
@@ -338,10 +410,12 @@ _TAKE_EFFECT: dict[type[Effect], Callable[[Metrics, Event, Any], None]] = {
     Diagnose: Metrics._count_diagnostic,
     Flush: Metrics._take_flush,
     Notify: Metrics._take_notice,
+    PauseAudio: Metrics._take_pause,
     Play: Metrics._take_play,
+    ResumeAudio: Metrics._take_resumption,
     RunTool: Metrics._take_call,
     StateChanged: Metrics._take_change,
-    StopAudio: Metrics._take_flush,
+    StopAudio: Metrics._take_stop,
     Transmit: Metrics._take_message,
     Unexpected: Metrics._count_diagnostic,
 }

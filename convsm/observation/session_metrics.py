@@ -38,17 +38,25 @@ class SessionMetrics:
         seconds: From the start to the announcement of the end; None until then.
         seconds_to_ready: From the start to the server's acceptance; None until then.
         response_seconds: From each final user transcript to the first audio of the agent's answer
-            handed to the loudspeaker. An answer that began before its transcript came has none.
+            handed to the loudspeaker; what a pause holds back counts once playout goes on. An answer that
+            began before its transcript came has none.
         interruption_seconds: From each interruption that cut audible speech to the return of the audio
-            interface's ``interrupt``.
+            interface's ``interrupt``. Of one that paused first, from the suspicion to the return of its
+            ``pause``, for the agent fell silent then; how long the decision took is no part of it.
         gap_seconds: How long the loudspeaker was dry within one turn of the agent's: each time that
-            speech of the same turn came after all before it was heard. Not while a tool runs.
+            speech of the same turn came after all before it was heard. Not while a tool runs or a pause
+            lasts.
         tools: For each client tool by name, how its calls did; beyond 256 names, under ``(others)``.
         ping_milliseconds: Round trips as the server measured them.
-        seconds_in: Time spent in each state that was left, and in the current one as far as asked for.
+        seconds_in: Time spent in each state that was left, and in the current one as far as asked for. A
+            pause counts as interrupted, not as speaking.
         user_turns: Final transcripts and written messages of the user's.
-        agent_turns: How often the agent took the floor; a gap is no new turn.
-        interruptions: How often audible speech was cut by an interruption.
+        agent_turns: How often the agent took the floor; after a gap or a false interruption it is no new
+            turn.
+        interruptions: How often audible speech was cut by an interruption: by the server's, the user's or
+            that of a message. One that paused first counts once it is confirmed.
+        false_interruptions: How often audible speech was paused by an interruption that came to nothing,
+            and went on.
         diagnostics: Things that should not have come and were ignored.
         messages_received: Messages from the server.
         bytes_received: Their size, as their payload came.
@@ -67,6 +75,7 @@ class SessionMetrics:
     user_turns: int = 0
     agent_turns: int = 0
     interruptions: int = 0
+    false_interruptions: int = 0
     diagnostics: int = 0
     messages_received: int = 0
     bytes_received: int = 0

@@ -44,7 +44,7 @@ class AsyncAudioPort:
             interface: The user's interface; None in a text-only session.
             post: Takes events.
             timers: Where playout is reckoned.
-            note_silence: Called each time the interface has been silenced.
+            note_silence: Called each time the interface has been silenced, for good or by a pause.
             hear: Called with each piece of the microphone's sound, on the thread that brings it.
         """
         self._interface = interface
@@ -92,6 +92,8 @@ class AsyncAudioPort:
     def pause(self) -> None:
         """Have the interface fall silent and keep what it has, once it is open."""
         self._pausing = "pause"
+        if not self._has_begun:
+            self._note_silence()
         self._ask_for_pausing()
 
     def resume(self) -> None:
@@ -154,6 +156,9 @@ class AsyncAudioPort:
             getattr(self._interface, method)()
         except Exception as error:
             self._fail(method, error)
+            return
+        if method == "pause":
+            self._note_silence()
 
     def _cut_output(self) -> None:
         # Only what was handed over before the interruption, and that once: cancellations are counted.

@@ -79,7 +79,7 @@ class AudioPort:
             post_aside: Takes events from real-time threads.
             timers: Where playout is reckoned.
             wait_for_room: Waits until more of the user's audio may be queued, or the event is set.
-            note_silence: Called each time the interface has been silenced.
+            note_silence: Called each time the interface has been silenced, for good or by a pause.
             hear: Called with each piece of the microphone's sound, on the thread that brings it.
         """
         self._interface = interface
@@ -141,6 +141,9 @@ class AudioPort:
                 getattr(self._interface, method)()
             except BaseException as error:
                 self._fail(method, error)
+                return
+        if method == "pause":
+            self._note_silence()
 
     def flush(self) -> None:
         """Silence the interface."""
