@@ -4,9 +4,9 @@ Pure reducers over the steps that a session takes: fed each event with the effec
 for, they decide nothing and touch nothing. They follow the machine: what it ignored, they ignore.
 """
 
-from convsm.observation.metrics import Measured, Metrics, SessionMeasured
+from convsm.observation.metrics import Metrics
 from convsm.observation.series import Series
-from convsm.observation.session_metrics import SessionMetrics, ToolMetrics
+from convsm.observation.session_metrics import Measured, SessionMeasured, SessionMetrics, ToolMetrics
 from convsm.observation.transcript import Transcript, TranscriptChanged, TranscriptEntry
 
 __all__ = [

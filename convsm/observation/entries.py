@@ -29,9 +29,11 @@ class TranscriptEntry:
         is_written: Whether the user wrote it.
         file_ids: Ids of the files that the user showed with it.
         began_at: User: when the first guess came, or else the final text. Agent: when its first audio
-            was handed to the loudspeaker; before that, and without audio, when its first text came.
+            was handed to the loudspeaker, or was let through by a pause that held it back; before that,
+            and without audio, when its first text came.
         ended_at: User: when the final text came. Agent: when the loudspeaker had played it or fell
-            silent; without audio, when the text was final. None until then.
+            silent, be it by a pause that was not lifted; without audio, when the text was final. None
+            until then.
     """
 
     number: int

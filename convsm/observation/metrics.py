@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from convsm.machine.effects import (
     AnnounceEnd,
     CancelTool,
@@ -33,7 +31,7 @@ from convsm.machine.events import (
     UserTranscript,
 )
 from convsm.observation.series import SeriesCollector
-from convsm.observation.session_metrics import SessionMetrics, ToolMetrics
+from convsm.observation.session_metrics import Measured, SessionMeasured, SessionMetrics, ToolMetrics
 from convsm.protocols.messages import MultimodalMessage, UserMessage
 
 __all__ = ["Measured", "Metrics", "SessionMeasured"]
@@ -45,32 +43,6 @@ _TOOL_LIMIT = 256
 _OTHERS = "(others)"
 # What a server may call a round trip, in milliseconds: eleven days are not one.
 _LONGEST_PING = 1e9
-
-
-@attrs.frozen
-class Measured:
-    """One thing was measured.
-
-    Attributes:
-        measure: Name of the field of SessionMetrics that it went into.
-        value: The value, in the unit that the name says.
-        tool: Name of the tool, for ``tools``; its value is in seconds.
-    """
-
-    measure: str
-    value: float
-    tool: str | None = None
-
-
-@attrs.frozen
-class SessionMeasured:
-    """The session is over; this is what was measured of it.
-
-    Attributes:
-        metrics: All of it, but for what is sent and received while the last parts close.
-    """
-
-    metrics: SessionMetrics
 
 
 class _Tool:

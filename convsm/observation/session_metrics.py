@@ -1,4 +1,4 @@
-"""What was measured of a session, as a value."""
+"""What was measured of a session, as values: one thing, one tool, all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ import attrs
 
 from convsm.observation.series import Series
 
-__all__ = ["SessionMetrics", "ToolMetrics"]
+__all__ = ["Measured", "SessionMeasured", "SessionMetrics", "ToolMetrics"]
+
+
+@attrs.frozen
+class Measured:
+    """One thing was measured.
+
+    Attributes:
+        measure: Name of the field of SessionMetrics that it went into.
+        value: The value, in the unit that the name says.
+        tool: Name of the tool, for ``tools``; its value is in seconds.
+    """
+
+    measure: str
+    value: float
+    tool: str | None = None
 
 
 @attrs.frozen
@@ -85,6 +100,17 @@ class SessionMetrics:
     def as_dict(self) -> dict[str, object]:
         """Return everything as data that JSON can say, field by field."""
         return {field.name: _plain(getattr(self, field.name)) for field in attrs.fields(SessionMetrics)}
+
+
+@attrs.frozen
+class SessionMeasured:
+    """The session is over; this is what was measured of it.
+
+    Attributes:
+        metrics: All of it, but for what is sent and received while the last parts close.
+    """
+
+    metrics: SessionMetrics
 
 
 def _plain(value: object) -> object:

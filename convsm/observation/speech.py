@@ -17,7 +17,8 @@ class Speech:
 
     Attributes:
         turn: Number of the turn.
-        began_at: When its first piece was handed over, in seconds of the events' clock.
+        began_at: When its first piece was handed over, or what a pause held back was released, in seconds
+            of the events' clock.
         last_play: Number of its last Play.
         ended_at: When all of it that had come was heard, or it was cut; None while it is spoken.
         is_cut: Whether any of it was flushed or lost before it was heard.
@@ -40,11 +41,15 @@ class Playout:
         waiting: Turns that are not over, in the order of their first pieces.
         past: The turn that was over last.
         heard_turn: Highest turn that was heard to its end.
+        paused_at: Since when playout is paused; None while it plays.
     """
 
     waiting: list[Speech] = attrs.field(factory=list)
     past: Speech | None = None
     heard_turn: int | None = None
+    paused_at: float | None = None
+    # Turns whose first piece came during the pause.
+    _held: list[Speech] = attrs.field(factory=list)
 
     def begin(self, turn: int, play: int, at: float) -> Speech:
         """Take the first piece of a turn, or the first after the turn ran dry or was cut."""
@@ -55,6 +60,9 @@ class Playout:
             speech = past
         else:
             speech = Speech(turn, at, play)
+            if self.paused_at is not None:
+                self._held.append(speech)
+                del self._held[:-_LIMIT]
         self.waiting.append(speech)
         del self.waiting[:-_LIMIT]
         return speech
@@ -70,12 +78,25 @@ class Playout:
                 self.heard_turn = speech.turn
         return over
 
+    def pause(self, at: float) -> None:
+        """Take that playout pauses."""
+        self.paused_at = at
+
+    def resume(self) -> list[Speech]:
+        """Take that playout goes on; return the turns that begin to be heard only now."""
+        self.paused_at = None
+        held, self._held = self._held, []
+        return held
+
     def cut(self, at: float) -> list[Speech]:
-        """Return the turns that are over because nothing of them will be heard any more."""
+        """Return the turns that are over because nothing of them will be heard any more; ends a pause."""
+        if self.paused_at is not None:
+            at = self.paused_at  # silent since then
+            self.resume()
         over = self.waiting.copy()
         for speech in over:
             speech.is_cut = True
-            self._end(speech, at)
+            self._end(speech, max(at, speech.began_at))
         return over
 
     def _end(self, speech: Speech, at: float) -> None:

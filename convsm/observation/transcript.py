@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from convsm.errors import ConfigurationError
-from convsm.machine.effects import AnnounceEnd, Effect, Flush, Notify, Play, StartAudio, Transmit
+from convsm.machine.effects import StartAudio, Transmit
 from convsm.machine.events import (
     AgentAudio,
     AgentResponse,
@@ -17,8 +16,12 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Played,
+    ResponseStarted,
     Send,
     SessionReady,
     SocketClosed,
@@ -26,8 +29,8 @@ from convsm.machine.events import (
     TimerFired,
     UserTranscript,
 )
-from convsm.observation.entries import Entries, Speaker, TranscriptChanged, TranscriptEntry
-from convsm.observation.speech import Playout, Speech
+from convsm.observation.entries import Speaker, TranscriptChanged, TranscriptEntry
+from convsm.observation.voice import Asked, Voice, higher, is_told
 from convsm.protocols.messages import (
     AgentResponseCorrection,
     MultimodalMessage,
@@ -37,10 +40,8 @@ from convsm.protocols.messages import (
 
 __all__ = ["Speaker", "Transcript", "TranscriptChanged", "TranscriptEntry"]
 
-Asked = tuple[Effect, ...]
 
-
-class Transcript:
+class Transcript(Voice):
     """What was said in one session.
 
     Feed it every step, in order, from one thread at a time; read it from any thread. It keeps every
@@ -63,16 +64,10 @@ class Transcript:
         """
         if limit is not None and limit < 1:
             raise ConfigurationError(f"a transcript cannot keep {limit} entries; keep at least 1, or None")
-        self._entries = Entries(limit)
-        self._playout = Playout()
-        self._speaking: Speech | None = None  # the turn of the last Play, while it waits to be heard
+        super().__init__(limit)
         self._has_audio = False
         self._guess: int | None = None  # the user's entry that is not final
         self._last_final: int | None = None  # the user's highest turn with a final text
-        self._streamed: int | None = None  # the agent's entry made of parts, until the full text comes
-        # The agent's entries whose audio did not come yet; bounded, for in some sessions it never does.
-        self._unspoken: deque[int] = deque(maxlen=64)
-        self._fresh_from: int | None = None
 
     @property
     def entries(self) -> tuple[TranscriptEntry, ...]:
@@ -102,7 +97,7 @@ class Transcript:
     # The user
 
     def _take_transcript(self, event: UserTranscript, asked: Asked) -> None:
-        if not _is_told(asked):
+        if not is_told(asked):
             return
         turn = event.turn
         guess = self._entries.numbered(self._guess)
@@ -124,7 +119,7 @@ class Transcript:
             )
         if entry.number == self._guess:
             self._guess = None
-        self._last_final = _higher(self._last_final, entry.turn)
+        self._last_final = higher(self._last_final, entry.turn)
 
     def _take_guess(self, message: TentativeTranscript, at: float) -> None:
         turn = message.turn
@@ -142,6 +137,7 @@ class Transcript:
             self._entries.change(guess, text=message.text, turn=_known(guess, turn))
 
     def _take_messages(self, event: Event, asked: Asked) -> None:
+        self._take_cut(event, asked)
         # By what goes out: a message that was held until the server accepted counts from then on.
         for effect in asked:
             kind = type(effect)
@@ -162,7 +158,7 @@ class Transcript:
     # The agent's text
 
     def _take_response(self, event: AgentResponse, asked: Asked) -> None:
-        if not _is_told(asked):
+        if not is_told(asked):
             return
         entry = self._response(event.turn)
         if entry is None:
@@ -173,8 +169,10 @@ class Transcript:
         self._complete(entry, event.at, text=event.text, turn=_known(entry, event.turn))
 
     def _take_part(self, event: TextPart, asked: Asked) -> None:
-        if not _is_told(asked):
+        if not is_told(asked):
             return
+        if not self._has_audio:
+            self._latest_turn = higher(self._latest_turn, event.turn)
         entry = self._entries.of_turn("agent", event.turn)
         if entry is not None:
             if entry.is_final:
@@ -253,97 +251,19 @@ class Transcript:
             return False
         return self._playout.heard_turn is None or turn > self._playout.heard_turn
 
-    # The agent's voice
-
-    def _take_audio(self, event: AgentAudio, asked: Asked) -> None:
-        # Speech that goes on is nearly all that ever comes.
-        speaking = self._speaking
-        if asked and speaking is not None and speaking.turn == event.turn:
-            play = asked[0]
-            if type(play) is Play:
-                speaking.last_play = play.number
-                return
-        for effect in asked:
-            if type(effect) is Play:
-                self._begin(effect, event.at)
-                return
-
-    def _begin(self, play: Play, at: float) -> None:
-        speech = self._playout.begin(play.turn, play.number, at)
-        self._speaking = speech
-        entry = self._entries.of_turn("agent", play.turn) or self._entries.numbered(speech.entry)
-        if entry is None:
-            # A text without a number is spoken by the next turn that has none.
-            newest = self._entries.newest("agent")
-            if newest is not None and newest.turn is None and newest.number in self._unspoken:
-                entry = newest
-        if entry is None:
-            return
-        speech.entry = entry.number
-        began_at = entry.began_at
-        if entry.number in self._unspoken:
-            self._unspoken.remove(entry.number)
-            began_at = at
-        self._entries.change(entry, began_at=began_at, ended_at=None)
-
-    def _take_report(self, event: Played, asked: Asked) -> None:
-        self._end(self._playout.heard(event.through, event.at), event.at)
-
-    def _take_interruption(self, event: Interrupted, asked: Asked) -> None:
-        if not _is_told(asked):
-            return
-        self._silence(event.at)
-        newest = self._entries.newest("agent")
-        if newest is not None and (newest.turn is None or newest.turn < event.fresh_from):
-            is_open = newest.number in self._unspoken or not newest.is_final
-            if is_open and not newest.is_interrupted:
-                self._entries.change(newest, is_interrupted=True, ended_at=event.at)
-            if newest.number == self._streamed:
-                self._streamed = None
-        self._unspoken.clear()
-        self._fresh_from = _higher(self._fresh_from, event.fresh_from)
-
-    def _take_silence(self, event: Event, asked: Asked) -> None:
-        # The end, however it comes, and a fault of the loudspeaker: what is not heard now never will be.
-        is_lost = type(event) is AudioFailed and bool(asked)
-        if is_lost or any(type(effect) is Flush or type(effect) is AnnounceEnd for effect in asked):
-            self._silence(event.at)
-
-    def _silence(self, at: float) -> None:
-        self._end(self._playout.cut(at), at)
-
-    def _end(self, over: list[Speech], at: float) -> None:
-        for speech in over:
-            if speech is self._speaking:
-                self._speaking = None
-            entry = self._entries.numbered(speech.entry)
-            if entry is not None:
-                is_interrupted = entry.is_interrupted or speech.is_cut
-                self._entries.change(entry, ended_at=at, is_interrupted=is_interrupted)
-
     # Reports
 
     def _take_message(self, event: Informed, asked: Asked) -> None:
         message = event.message
         if type(message) is TentativeTranscript:
-            if _is_told(asked):
+            if is_told(asked):
                 self._take_guess(message, event.at)
-        elif type(message) is AgentResponseCorrection and _is_told(asked):
+        elif type(message) is AgentResponseCorrection and is_told(asked):
             self._take_correction(message, event.at)
-
-
-def _is_told(asked: Asked) -> bool:
-    return any(type(effect) is Notify for effect in asked)
 
 
 def _known(entry: TranscriptEntry, turn: int | None) -> int | None:
     return turn if entry.turn is None else entry.turn
-
-
-def _higher(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return max(one, other)
 
 
 # Kept off the instances: of bound methods, each would hold a cycle.
@@ -355,8 +275,12 @@ _TAKE: dict[type[Event], Callable[[Transcript, Any, Asked], None]] = {
     ConnectionFailed: Transcript._take_silence,
     End: Transcript._take_silence,
     Informed: Transcript._take_message,
+    Interrupt: Transcript._take_cut,
     Interrupted: Transcript._take_interruption,
+    InterruptionDismissed: Transcript._take_resumption,
+    InterruptionSuspected: Transcript._take_pause,
     Played: Transcript._take_report,
+    ResponseStarted: Transcript._take_generation,
     Send: Transcript._take_messages,
     SessionReady: Transcript._take_messages,
     SocketClosed: Transcript._take_silence,
