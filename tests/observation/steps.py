@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -41,9 +41,9 @@ class Watched:
             self.step(event, at)
 
 
-def watch(reducer: Reducer, text_only: bool = False) -> Watched:
+def watch(reducer: Reducer, text_only: bool = False, **options: Any) -> Watched:
     """Return a session in listening at the time 0, all of whose steps the reducer saw."""
-    watched = Watched(reducer, Session(SessionOptions(text_only=text_only)))
+    watched = Watched(reducer, Session(SessionOptions(text_only=text_only, **options)))
     watched.steps(0.0, *(OPENING[:3] if text_only else OPENING))
     watched.told.clear()
     return watched

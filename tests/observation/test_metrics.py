@@ -11,7 +11,10 @@ from convsm.machine.events import (
     AudioFailed,
     AudioStopped,
     End,
+    Interrupt,
     Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Malformed,
     Pinged,
     Played,
@@ -21,6 +24,7 @@ from convsm.machine.events import (
     SocketOpened,
     Start,
     TextPart,
+    TimerFired,
     ToolCalled,
     ToolCompleted,
     UserAudio,
@@ -100,6 +104,136 @@ def test_an_interruption_that_never_got_silent_is_not_measured_by_another_silenc
     voice.steps(1.0, AgentAudio(AUDIO, 1), Interrupted(2, 2))
     voice.steps(5.0, later)
     assert metrics.note_silenced(5.5) == ()
+
+
+@pytest.mark.parametrize("event", [Interrupt(), Send("hello", "turn")])
+def test_an_interruption_from_this_side_is_one(metrics, event):
+    voice = watch(metrics, asks_replies=True)
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    voice.steps(2.0, event)
+    assert metrics.note_silenced(2.25) == (Measured("interruption_seconds", 0.25),)
+    assert metrics.snapshot().interruptions == 1
+
+
+# Tentative interruptions
+
+
+CONFIRMATIONS = [Interrupted(2, 2), Interrupt(), AgentAudio(AUDIO, 2)]
+
+
+def counts(metrics: Metrics) -> tuple[int, int, int]:
+    found = metrics.snapshot()
+    return found.agent_turns, found.interruptions, found.false_interruptions
+
+
+def test_a_false_interruption_is_counted_apart_and_its_turn_goes_on(voice, metrics):
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    assert metrics.note_silenced(2.01) == ()
+    voice.steps(2.5, AgentAudio(AUDIO, 1))
+    voice.steps(3.0, InterruptionDismissed(), AgentAudio(AUDIO, 1))
+    voice.steps(4.0, Played(3))
+    assert counts(metrics) == (1, 0, 1)
+    assert voice.told == []
+    assert metrics.note_silenced(5.0) == ()
+    seconds_in = metrics.snapshot().seconds_in
+    assert (seconds_in["agent_speaking"], seconds_in["interrupted"]) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("event", CONFIRMATIONS)
+def test_a_confirmed_interruption_counts_once_and_was_over_when_playout_paused(voice, metrics, event):
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    assert metrics.note_silenced(2.25) == ()
+    voice.steps(3.0, event)
+    assert voice.told == [Measured("interruption_seconds", 0.25)]
+    assert metrics.note_silenced(3.5) == ()
+    assert counts(metrics) == (1 + isinstance(event, AgentAudio), 1, 0)
+    assert metrics.snapshot().interruption_seconds.values == (0.25,)
+
+
+def test_a_pause_that_took_hold_too_late_is_measured_from_the_suspicion_all_the_same(voice, metrics):
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(2.5, Interrupt())
+    assert metrics.note_silenced(2.75) == (Measured("interruption_seconds", 0.75),)
+    assert counts(metrics) == (1, 1, 0)
+
+
+def test_more_speech_than_may_wait_confirms(metrics):
+    voice = watch(metrics, pause_limit=0)
+    voice.steps(1.0, AgentAudio(AUDIO, 1), InterruptionSuspected(), AgentAudio(AUDIO, 1))
+    assert counts(metrics) == (1, 1, 0)
+
+
+def test_one_turn_may_be_held_up_again_and_again(voice, metrics):
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    for at in (2.0, 3.0):
+        voice.steps(at, InterruptionSuspected())
+        voice.steps(at + 0.5, InterruptionDismissed())
+    voice.steps(4.0, InterruptionSuspected(), Interrupt())
+    assert counts(metrics) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("end", [End(), SocketClosed(1000), AudioFailed("unplugged")])
+@pytest.mark.parametrize("needs_audio", [False, True])
+def test_what_the_end_or_a_fault_cuts_during_a_pause_is_no_interruption(metrics, end, needs_audio):
+    voice = watch(metrics, needs_audio=needs_audio)
+    voice.steps(1.0, AgentAudio(AUDIO, 1), InterruptionSuspected())
+    voice.steps(2.0, end)
+    assert metrics.note_silenced(2.5) == ()
+    assert counts(metrics) == (1, 0, 0)
+    assert voice.told == []
+
+
+@pytest.mark.parametrize("settles", [False, True])
+def test_a_turn_that_was_heard_out_before_the_pause_took_hold_was_not_interrupted(voice, metrics, settles):
+    voice.steps(1.0, AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(2.5, Played(1))
+    if settles:
+        voice.steps(2.5, TimerFired("settle", voice.session.timers["settle"]))
+    voice.steps(3.0, AgentAudio(AUDIO, 1))
+    assert counts(metrics) == (1, 0, 0)
+    assert voice.told == [Measured("gap_seconds", 0.5)]
+    assert metrics.note_silenced(4.0) == ()
+
+
+def test_speech_that_is_held_back_takes_the_floor_when_it_is_let_through(voice, metrics):
+    voice.steps(1.0, UserTranscript("Hello", 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(3.0, AgentAudio(AUDIO, 2), AgentAudio(AUDIO, 2))
+    assert counts(metrics) == (0, 0, 0)
+    voice.steps(4.0, InterruptionDismissed())
+    assert counts(metrics) == (1, 0, 0)
+    assert voice.told == [Measured("response_seconds", 3.0)]
+
+
+def test_speech_that_is_held_back_and_never_heard_was_neither_said_nor_cut(voice, metrics):
+    voice.steps(1.0, UserTranscript("Hello", 1), InterruptionSuspected(), AgentAudio(AUDIO, 2))
+    voice.steps(2.0, Interrupt())
+    assert counts(metrics) == (0, 0, 0)
+    voice.steps(3.0, UserTranscript("Stop", 3))
+    voice.steps(3.5, AgentAudio(AUDIO, 4))
+    assert voice.told == [Measured("response_seconds", 0.5)]
+    assert counts(metrics) == (1, 0, 0)
+
+
+def test_a_turn_that_ran_dry_and_was_held_up_goes_on(voice, metrics):
+    voice.steps(1.0, AgentAudio(AUDIO, 1), Played(1), InterruptionSuspected())
+    voice.steps(2.0, AgentAudio(AUDIO, 1))
+    voice.steps(3.0, InterruptionDismissed(), Played(2))
+    voice.steps(4.0, InterruptionSuspected(), AgentAudio(AUDIO, 2), InterruptionDismissed())
+    assert counts(metrics) == (2, 0, 0)
+    assert metrics.snapshot().gap_seconds.count == 0
+
+
+@pytest.mark.parametrize("turn", [3, None])
+def test_what_is_paused_is_no_answer_to_what_is_said_meanwhile(voice, metrics, turn):
+    voice.steps(1.0, AgentAudio(AUDIO, 2), InterruptionSuspected(), UserTranscript("mhm", turn))
+    voice.steps(2.0, AgentAudio(AUDIO, 2), InterruptionDismissed(), AgentAudio(AUDIO, 2))
+    voice.steps(3.0, AgentAudio(AUDIO, 3))
+    assert metrics.snapshot().response_seconds.values == (2.0,)
 
 
 def test_a_gap_is_the_time_the_loudspeaker_was_dry_within_a_turn(voice, metrics):

@@ -16,8 +16,13 @@ from convsm.machine.events import (
     End,
     Event,
     Informed,
+    Interrupt,
     Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Played,
+    ResponseEnded,
+    ResponseStarted,
     Send,
     SessionReady,
     SocketClosed,
@@ -316,6 +321,119 @@ def test_a_voice_belongs_to_the_text_without_a_number(voice, transcript):
         ("First", True, 2.0, 2.0),
         ("Second", False, 3.0, 3.0),
     ]
+
+
+# Pauses and cuts from this side
+
+
+def test_a_turn_that_was_paused_goes_on_and_is_heard_to_its_end(voice, transcript):
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected(), AgentAudio(AUDIO, 1))
+    voice.told.clear()
+    voice.steps(3.0, InterruptionDismissed(), AgentAudio(AUDIO, 1))
+    assert voice.told == []
+    voice.steps(4.0, Played(3))
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(False, 1.0, 4.0)]
+
+
+@pytest.mark.parametrize(
+    "event", [Interrupted(2, 2), Interrupt(), AgentAudio(AUDIO, 2), End(), AudioFailed("unplugged")]
+)
+def test_a_turn_that_was_paused_and_cut_was_heard_until_the_pause(voice, transcript, event):
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(3.0, AgentAudio(AUDIO, 1), event)
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(True, 1.0, 2.0)]
+    voice.steps(4.0, Played(3))
+    assert said(transcript, "is_interrupted", "ended_at") == [(True, 2.0)]
+
+
+def test_of_two_turns_only_the_one_that_was_not_heard_out_is_cut(voice, transcript):
+    voice.steps(1.0, AgentResponse("a", 1), AgentResponse("b", 2))
+    voice.steps(1.0, AgentAudio(AUDIO, 1), AgentAudio(AUDIO, 2))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(2.5, Played(1))
+    voice.steps(3.0, Interrupt())
+    assert said(transcript, "text", "is_interrupted", "ended_at") == [("a", False, 2.5), ("b", True, 2.0)]
+
+
+def test_a_turn_that_was_heard_out_before_the_pause_took_hold_is_not_cut_later(voice, transcript):
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(2.5, Played(1))
+    voice.steps(3.0, Interrupted(2, 2), AgentResponse("No", 2), AgentAudio(AUDIO, 2))
+    voice.steps(4.0, Interrupt())
+    assert said(transcript, "is_interrupted", "ended_at") == [(False, 2.5), (True, 4.0)]
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_speech_that_is_held_back_begins_when_it_is_let_through(voice, transcript, is_early):
+    text, audio = AgentResponse("Well", 1), AgentAudio(AUDIO, 1)
+    voice.steps(1.0, InterruptionSuspected())
+    voice.steps(2.0, *((text, audio) if is_early else (audio, text)))
+    voice.steps(3.0, InterruptionDismissed())
+    voice.steps(4.0, Played(1))
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(False, 3.0, 4.0)]
+    assert mirror(voice.told) == transcript.entries
+
+
+def test_a_text_that_comes_after_its_held_back_voice_was_let_through_begins_with_that(voice, transcript):
+    voice.steps(1.0, InterruptionSuspected(), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionDismissed())
+    voice.steps(3.0, AgentResponse("Well", 1))
+    assert said(transcript, "began_at") == [(2.0,)]
+
+
+def test_speech_that_is_held_back_and_cut_was_not_heard_at_all(voice, transcript):
+    voice.steps(1.0, InterruptionSuspected())
+    voice.steps(2.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(3.0, Interrupt())
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(True, 2.0, 2.0)]
+
+
+def test_a_later_turn_cuts_what_is_paused_and_is_not_cut_with_it(voice, transcript):
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1), InterruptionSuspected())
+    voice.steps(2.0, AgentResponse("Now", 2))
+    voice.steps(3.0, AgentAudio(AUDIO, 2))
+    voice.steps(4.0, Played(2), AgentResponse("Before", 1))
+    assert said(transcript, "text", "is_interrupted", "began_at", "ended_at") == [
+        ("Before", True, 1.0, 1.0),
+        ("Now", False, 3.0, 4.0),
+    ]
+
+
+def test_more_speech_than_may_wait_was_cut_by_the_pause(transcript):
+    voice = watch(transcript, pause_limit=0)
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionSuspected())
+    voice.steps(3.0, AgentAudio(AUDIO, 1))
+    assert said(transcript, "is_interrupted", "ended_at") == [(True, 2.0)]
+
+
+@pytest.mark.parametrize("event", [Interrupt(), Send(UserMessage("No"), "turn")])
+def test_a_cut_from_this_side_ends_what_is_said_and_what_is_still_to_come_of_it(transcript, event):
+    voice = watch(transcript, asks_replies=True)
+    voice.steps(1.0, ResponseStarted(1), AgentResponse("One", 1), AgentAudio(AUDIO, 1), ResponseStarted(2))
+    voice.steps(2.0, event)
+    voice.steps(3.0, AgentResponse("Two", 2), ResponseStarted(3), AgentAudio(AUDIO, 3))
+    voice.steps(4.0, AgentResponse("Three", 3), Played(2))
+    agent = [line[1:] for line in said(transcript, "who", "text", "is_interrupted") if line[0] == "agent"]
+    assert agent == [("One", True), ("Two", True), ("Three", False)]
+
+
+def test_a_message_cuts_nothing_where_nothing_is_said(transcript):
+    voice = watch(transcript, asks_replies=True)
+    voice.steps(1.0, ResponseStarted(1), AgentResponse("Read me", 1), ResponseEnded(1))
+    voice.steps(2.0, Send(UserMessage("I did"), "turn"))
+    assert said(transcript, "text", "is_interrupted") == [("Read me", False), ("I did", False)]
+
+
+@pytest.mark.parametrize("turn", [None, 1])
+def test_a_key_cuts_a_stream(text, transcript, turn):
+    text.steps(1.0, TextPart("start", turn=turn), TextPart("delta", "On", turn))
+    text.steps(2.0, Interrupt())
+    text.steps(3.0, TextPart("start", turn=turn and 2), TextPart("delta", "Two", turn and 2))
+    assert said(transcript, "text", "is_interrupted", "ended_at") == [("On", True, 2.0), ("Two", False, None)]
 
 
 # Corrections
