@@ -33,12 +33,14 @@ class Playout:
     """How far the loudspeaker is, in seconds.
 
     Attributes:
-        heard: Since the agent began to be audible.
+        heard: Since the agent began to be audible; pauses do not count.
         queued: Still to be heard.
+        is_paused: Whether it is silent until it is to go on.
     """
 
     heard: float
     queued: float
+    is_paused: bool = False
 
 
 @attrs.frozen
@@ -46,7 +48,7 @@ class Cut:
     """An interruption that silenced something.
 
     Attributes:
-        at: When the loudspeaker was told, in monotonic seconds.
+        at: When the loudspeaker was told, in monotonic seconds; after a pause it was silent before.
         seconds: How much queued speech that took away.
     """
 
@@ -57,15 +59,22 @@ class Cut:
 class PlayoutClock:
     """Reckons how long the agent is audible, from the durations of what is handed over.
 
-    ``begin``, ``handed`` and ``cut`` are called one at a time; the others by any thread.
+    During a pause its time stands still. All methods may be called from any thread.
     """
 
-    def __init__(self) -> None:
-        """Make a clock of silence."""
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Make a clock of silence.
+
+        Args:
+            now: Returns monotonic seconds.
+        """
+        self._now = now
         self._format = audio_format("pcm_16000")
         self._began = 0.0
         self._dry_at = 0.0
+        self._paused_at: float | None = None
         self._latest: Cut | None = None
+        # Guards all of these.
         self._changed = threading.Condition()
 
     def begin(self, speech_format: AudioFormat) -> None:
@@ -74,20 +83,45 @@ class PlayoutClock:
 
     def handed(self, size: int) -> None:
         """Take note of so many bytes of speech."""
-        now = time.monotonic()
-        if self._dry_at <= now:
-            self._began = self._dry_at = now
-        self._dry_at += self._format.seconds_of(size)
+        with self._changed:
+            now = self._stopped(self._now())
+            if self._dry_at <= now:
+                self._began = self._dry_at = now
+            self._dry_at += self._format.seconds_of(size)
+
+    def pause(self) -> None:
+        """Take note that the loudspeaker is silent and keeps what it has; a second time changes nothing."""
+        with self._changed:
+            self._paused_at = self._stopped(self._now())
+
+    def resume(self) -> None:
+        """Take note that it goes on, if it was paused."""
+        with self._changed:
+            if self._paused_at is not None:
+                passed = self._now() - self._paused_at
+                self._began, self._dry_at, self._paused_at = self._began + passed, self._dry_at + passed, None
 
     def cut(self) -> None:
-        """Take note of an interruption."""
-        now = time.monotonic()
-        seconds = self._dry_at - now
-        if seconds > 0:
-            self._dry_at = now
-            with self._changed:
+        """Take note of an interruption; it ends a pause."""
+        with self._changed:
+            now = self._now()
+            seconds = self._forget(now)
+            if seconds > 0:
                 self._latest = Cut(now, seconds)
                 self._changed.notify_all()
+
+    def end(self) -> None:
+        """Take note that the loudspeaker is closed, with whatever it had."""
+        with self._changed:
+            self._forget(self._now())
+
+    def _forget(self, now: float) -> float:
+        seconds = self._dry_at - self._stopped(now)
+        self._dry_at, self._paused_at = min(self._dry_at, now), None
+        return seconds
+
+    def _stopped(self, now: float) -> float:
+        return now if self._paused_at is None else self._paused_at
 
     def wait_for_cut(self, since: float, timeout: float) -> Cut | None:
         """Wait for an interruption that silenced something; None if none came.
@@ -106,8 +140,11 @@ class PlayoutClock:
         Args:
             now: Monotonic seconds.
         """
-        queued = self._dry_at - now
-        return Playout(now - self._began, queued) if queued > 0 else None
+        with self._changed:
+            now = self._stopped(now)
+            queued = self._dry_at - now
+            is_paused = self._paused_at is not None
+            return Playout(now - self._began, queued, is_paused) if queued > 0 else None
 
 
 class WatchedAudio(Protocol):
@@ -155,10 +192,25 @@ class ObservedCard(DefaultAudioInterface):
         super().play(number, audio)
         self.clock.handed(len(audio))
 
+    def pause(self) -> None:
+        """Take note that the agent is held up."""
+        super().pause()
+        self.clock.pause()
+
+    def resume(self) -> None:
+        """Take note that the agent goes on."""
+        super().resume()
+        self.clock.resume()
+
     def interrupt(self) -> None:
         """Take note of when silence was asked for."""
         super().interrupt()
         self.clock.cut()
+
+    def stop(self) -> None:
+        """Take note that nothing is heard any more."""
+        super().stop()
+        self.clock.end()
 
 
 def try_out(card: ObservedCard) -> None:
@@ -213,10 +265,25 @@ class ObservedAudio(WavAudioInterface):
         super().play(number, audio)
         self.clock.handed(len(audio))
 
+    def pause(self) -> None:
+        """Take note that the agent is held up."""
+        super().pause()
+        self.clock.pause()
+
+    def resume(self) -> None:
+        """Take note that the agent goes on."""
+        super().resume()
+        self.clock.resume()
+
     def interrupt(self) -> None:
         """Take note of silence: of what is in the files' hands, nothing is heard any more."""
         super().interrupt()
         self.clock.cut()
+
+    def stop(self) -> None:
+        """Take note that nothing is heard any more."""
+        super().stop()
+        self.clock.end()
 
 
 @attrs.frozen
@@ -312,6 +379,14 @@ class SpokenFile(ReportingAudioInterface):
         """Queue audio on the card; see ReportingAudioInterface.play."""
         self.card.play(number, audio)
 
+    def pause(self) -> None:
+        """Have the card fall silent and keep what is queued; what it holds already is heard to its end."""
+        self.card.pause()
+
+    def resume(self) -> None:
+        """Have the card go on with the sample after the last that was heard."""
+        self.card.resume()
+
     def interrupt(self) -> None:
-        """Silence the card; see AudioInterface.interrupt."""
+        """Silence the card; see AudioInterface.interrupt. Ends a pause."""
         self.card.interrupt()

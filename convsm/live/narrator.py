@@ -13,6 +13,7 @@ import attrs
 from convsm.live.timeline import Timeline, actor
 from convsm.machine.effects import StateChanged
 from convsm.machine.table import ROWS
+from convsm.observation.session_metrics import Measured
 from convsm.runtime.wiring import DisconnectionDetails
 
 __all__ = ["Narrator", "Notes", "notes_on", "reason_of"]
@@ -44,6 +45,7 @@ class Narrator:
     changes: list[StateChanged] = attrs.field(factory=list, init=False)
     ending: DisconnectionDetails | None = attrs.field(default=None, init=False)
     is_over: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _is_undecided: bool = attrs.field(default=False, init=False)
 
     def tell(self, who: str, what: str) -> None:
         """Show that something happened now; any thread.
@@ -59,8 +61,15 @@ class Narrator:
         if not self.changes:
             self._timeline.begin(change.at)
         self.changes.append(change)
+        self._is_undecided = change.event == "InterruptionSuspected"
         what = f"{change.event}: {reason_of(change)}"
         self._timeline.add(change.at, actor(change.event), what, change.target)
+
+    def measured(self, found: Measured) -> None:
+        """Show that a tentative interruption is confirmed: that moves no state."""
+        if self._is_undecided and found.measure == "interruption_seconds":
+            self._is_undecided = False
+            self.tell("user", "interrupts indeed: what was paused is never heard")
 
     def agent_response(self, text: str) -> None:
         """Show what the agent says."""

@@ -69,6 +69,9 @@ class Summary:
         metrics, lines = self.metrics, list[str]()
         if self.interruption is not None:
             lines += _labelled("interruption", _told(self.interruption))
+        if metrics.false_interruptions:
+            told = f"{metrics.interruptions} in all, and {metrics.false_interruptions} that only paused"
+            lines += _labelled("interruptions", told)
         lines += _labelled("messages", f"{metrics.messages_received:,} in, {metrics.messages_sent:,} out")
         lines += _labelled(
             "bytes",

@@ -100,6 +100,7 @@ class Talk:
             callback_agent_response_correction=narrator.correction if self.server is None else None,
             callback_user_transcript=narrator.user_transcript,
             callback_state_change=narrator.state_change,
+            callback_metrics=narrator.measured,
             callback_disconnect=narrator.disconnect,
             record=self.record,
         )

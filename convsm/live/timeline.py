@@ -32,12 +32,15 @@ COLOURS: Mapping[str, str] = {
     "closing": "33",
 }
 
-# Who makes an event happen, where its kind does not tell. The last ones the agent only reports.
+# Who makes an event happen, where its kind does not tell. Of the last ones the agent only reports some, and
+# goes on by itself when nobody really cut in.
 ACTORS: Mapping[str, str] = {
     "ToolCompleted": "tool",
     "TimerFired": "timer",
     "Interrupt": "user",
     "Interrupted": "user",
+    "InterruptionSuspected": "user",
+    "InterruptionDismissed": "agent",
     "UserTranscript": "user",
 }
 

@@ -29,8 +29,8 @@ FALL = 0.7
 FLOOR_DECIBELS = -60.0
 # The only meter of a line, and one of two.
 WIDE_METER, NARROW_METER = 20, 10
-# Beside the one: " 12.3 of 12.3 s heard".
-WIDE_TEXT = 21
+# Beside the one: " 12.3 of 12.3 s paused".
+WIDE_TEXT = 22
 # Around the two: "muted ", "  out ".
 LABELS = 12
 
@@ -124,7 +124,8 @@ class View:
         playout = self.audio.clock.playout(now)
         latest = self.narrator.changes[-1] if self.narrator.changes else None
         is_tool = latest is not None and latest.target == "tool_running"
-        who = "agent" if playout is not None else "tool" if is_tool else "user"
+        is_heard = playout is not None and not playout.is_paused
+        who = "agent" if is_heard else "tool" if is_tool else "user"
         voice = self._fallen("voice", loudness(self.audio.input_level))
         if self.audio.output_level is not None:
             speech = self._fallen("speech", loudness(self.audio.output_level))
@@ -132,7 +133,8 @@ class View:
         columns = min(WIDE_METER, self.timeline.room - WIDE_TEXT)
         if playout is not None:
             whole = playout.heard + playout.queued
-            return who, f"{self._bar(playout.heard / whole, columns)} {_progress(playout)} heard"
+            heard = "paused" if playout.is_paused else "heard"
+            return who, f"{self._bar(playout.heard / whole, columns)} {_progress(playout)} {heard}"
         if is_tool and latest is not None:
             return who, f"runs for {now - latest.at:.1f} s"
         return who, f"{self._bar(voice, columns)} {'muted' if self.audio.muted else 'microphone'}"
@@ -147,7 +149,7 @@ class View:
 
     def _remark(self, playout: Playout | None, has_keys: bool) -> str:
         if playout is not None:
-            return _progress(playout)
+            return f"paused at {playout.heard:.1f}" if playout.is_paused else _progress(playout)
         return SHORT_KEYS if has_keys else ""
 
     def _bar(self, fraction: float, columns: int) -> str:

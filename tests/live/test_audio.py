@@ -6,11 +6,14 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from convsm.audio.companding import from_pcm
 from convsm.audio.formats import audio_format
 from convsm.errors import AudioError
 from convsm.live.audio import ObservedAudio, ObservedCard, PlayoutClock, SpokenFile
+from convsm.runtime.audio_port import can_pause
 from tests.audio.sound_card import SoundCard, wait_until
 from tests.audio.sounds import samples
 from tests.demo.sounds import write_wav
@@ -79,6 +82,108 @@ def test_a_cut_that_comes_is_waited_for(clock):
     assert found[0].at >= since
 
 
+# Pauses, on a clock of the test's own
+
+
+class Clock:
+    """The clock of a loudspeaker, and the time that it reads."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.clock = PlayoutClock(lambda: self.now)
+        self.clock.begin(PCM)
+
+    def hand(self, seconds):
+        self.clock.handed(PCM.bytes_of(seconds))
+
+    def shown(self):
+        playout = self.clock.playout(self.now)
+        return playout and (playout.heard, playout.queued, playout.is_paused)
+
+
+@pytest.fixture
+def stage():
+    return Clock()
+
+
+def test_a_pause_stops_the_clock_and_the_rest_is_heard_behind_it(stage):
+    stage.hand(10)
+    stage.now = 103.0
+    stage.clock.pause()
+    stage.now = 150.0
+    stage.clock.pause()
+    stage.hand(2)
+    assert stage.shown() == (3, 9, True)
+    stage.clock.resume()
+    assert stage.shown() == (3, 9, False)
+    stage.now = 158.0
+    stage.clock.resume()
+    assert stage.shown() == (11, 1, False)
+    stage.now = 159.0
+    assert stage.shown() is None
+
+
+def test_speech_that_is_held_back_is_heard_from_its_beginning(stage):
+    stage.clock.pause()
+    assert stage.shown() is None
+    stage.now = 105.0
+    stage.hand(10)
+    stage.now = 107.0
+    assert stage.shown() == (0, 10, True)
+    stage.clock.resume()
+    stage.now = 108.0
+    assert stage.shown() == (1, 9, False)
+
+
+def test_a_cut_behind_a_pause_takes_away_what_was_paused_and_ends_the_pause(stage):
+    stage.hand(10)
+    stage.now = 104.0
+    stage.clock.pause()
+    stage.now = 150.0
+    stage.clock.cut()
+    cut = stage.clock.wait_for_cut(0, 0)
+    assert (cut.at, cut.seconds) == (150, 6)
+    assert stage.shown() is None
+    stage.hand(1)
+    stage.clock.resume()
+    assert stage.shown() == (0, 1, False)
+
+
+def test_a_loudspeaker_that_is_closed_has_nothing_left_and_was_not_cut(stage):
+    stage.hand(10)
+    stage.clock.pause()
+    stage.clock.end()
+    assert stage.shown() is None
+    assert stage.clock.wait_for_cut(0, 0) is None
+    stage.hand(1)
+    assert stage.shown() == (0, 1, False)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["handed", "pause", "resume", "cut", "end"]) | st.integers(1, 5).map(float),
+        max_size=30,
+    )
+)
+def test_the_clock_reckons_as_one_who_counts_every_second(doings):
+    stage = Clock()
+    heard = queued = 0.0
+    is_paused = False
+    for doing in doings:
+        if doing == "handed":
+            stage.hand(3)
+            heard, queued = heard if queued else 0, queued + 3
+        elif isinstance(doing, float):
+            stage.now += doing
+            sounded = 0 if is_paused else min(queued, doing)
+            heard, queued = heard + sounded, queued - sounded
+        else:
+            getattr(stage.clock, doing)()
+            is_paused = doing == "pause"
+            queued = queued if doing in ("pause", "resume") else 0
+        assert stage.shown() == ((heard, queued, is_paused) if queued else None)
+
+
 def spoken(path, name="pcm_16000", is_muted=False):
     """Return what the session hears of a file, and the interface."""
     audio = ObservedAudio(path, chunk_seconds=0.02, real_time=False)
@@ -119,6 +224,32 @@ def test_a_file_reckons_its_playout_and_its_cuts():
     audio.interrupt()
     assert audio.clock.playout(time.monotonic()) is None
     assert audio.clock.wait_for_cut(since, 0) is not None
+
+
+def paused_clock(audio):
+    playout = audio.clock.playout(time.monotonic())
+    assert playout is not None
+    return playout.is_paused
+
+
+def test_a_file_stops_its_clock_while_it_is_paused():
+    audio = ObservedAudio()
+    audio.configure(PCM, PCM, Listener())
+    audio.start(lambda audio: None)
+    audio.play(1, PCM.silence(5))
+    audio.pause()
+    assert (audio.is_paused, paused_clock(audio)) == (True, True)
+    audio.resume()
+    assert (audio.is_paused, paused_clock(audio)) == (False, False)
+    audio.stop()
+    assert audio.clock.playout(time.monotonic()) is None
+
+
+@pytest.mark.parametrize(
+    "make", [ObservedCard, ObservedAudio, lambda: SpokenFile("voice.wav", ObservedCard())]
+)
+def test_all_that_is_watched_can_pause(make):
+    assert can_pause(make())
 
 
 # Through the virtual sound card
@@ -165,6 +296,27 @@ def test_a_file_speaks_in_the_place_of_the_microphone_and_the_card_is_heard(soun
     assert not any(heard[len(voice) :]), "what the real microphone heard"
     assert audio.input_level.rms == 0
     assert listener.failures == []
+    assert sound_card.streams == []
+
+
+@pytest.mark.parametrize("is_spoken", [False, True])
+def test_the_card_pauses_and_goes_on_where_it_was(sound_card: SoundCard, tmp_path, is_spoken):
+    card, listener, speech = ObservedCard(), Listener(), samples(1, 8000)
+    audio = SpokenFile(write_wav(tmp_path / "voice.wav"), card) if is_spoken else card
+    audio.configure(PCM, PCM, listener)
+    with sound_card.monitor() as monitor:
+        audio.start(lambda audio: None)
+        try:
+            audio.pause()
+            audio.play(1, speech)
+            assert card.is_paused
+            assert paused_clock(audio)
+            audio.resume()
+            monitor.wait_for(0)
+            wait_until(lambda: listener.heard == [1], "the report")
+            assert monitor.wait_for_silence() == speech
+        finally:
+            audio.stop()
     assert sound_card.streams == []
 
 

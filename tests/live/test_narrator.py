@@ -6,13 +6,24 @@ import io
 import logging
 from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from convsm.live.narrator import Narrator, Notes, notes_on, reason_of
 from convsm.live.timeline import Timeline
-from convsm.machine.effects import StateChanged
+from convsm.machine.effects import Flush, PauseAudio, StateChanged
+from convsm.machine.events import (
+    AgentAudio,
+    Interrupt,
+    Interrupted,
+    InterruptionDismissed,
+    InterruptionSuspected,
+    stamp,
+)
 from convsm.machine.table import ROWS
+from convsm.observation import Measured, Metrics
 from convsm.runtime.wiring import DisconnectionDetails
+from tests.observation.steps import watch
 
 
 @pytest.fixture
@@ -45,6 +56,72 @@ def test_what_is_said_is_a_line_each(stage):
         ["user", 'said "Hi."'],
         ["agent", 'was heard as far as "Hel..."'],
     ]
+
+
+class Told:
+    """A conversation whose changes of state and measures the narrator is told, as a driver does."""
+
+    def __init__(self, narrator):
+        self.metrics = Metrics()
+        self.watched = watch(self.metrics)
+        self.narrator = narrator
+
+    def step(self, at, event):
+        event = attrs.evolve(event)
+        stamp(event, at)
+        asked = self.watched.session.handle(event)
+        for found in self.metrics.observe(event, asked):
+            self.narrator.measured(found)
+        for effect in asked:
+            if isinstance(effect, StateChanged):
+                self.narrator.state_change(effect)
+            elif isinstance(effect, PauseAudio | Flush):
+                for found in self.metrics.note_silenced(at):
+                    self.narrator.measured(found)
+
+
+def test_a_false_interruption_reads_well(stage):
+    told = Told(stage.narrator)
+    told.step(1.0, AgentAudio(b"ab", 1))
+    told.step(2.0, InterruptionSuspected())
+    told.step(3.0, InterruptionDismissed())
+    assert stage.stream.getvalue().splitlines()[1:] == [
+        "  0.00  agent_speaking  agent  AgentAudio: first audio takes the floor; a paused",
+        "                               turn before it is over",
+        "  1.00  interrupted     user   InterruptionSuspected: tentative: silent at once,",
+        "                               and nothing is lost if it was only a noise",
+        "  2.00  agent_speaking  agent  InterruptionDismissed: a false interruption: on",
+        "                               from the very sample",
+    ]
+
+
+@pytest.mark.parametrize("event", [Interrupt(), Interrupted(2, 2)])
+def test_a_confirmed_interruption_is_told_though_the_state_stays(stage, event):
+    told = Told(stage.narrator)
+    told.step(1.0, AgentAudio(b"ab", 1))
+    told.step(2.0, InterruptionSuspected())
+    told.step(3.0, event)
+    told.step(4.0, Interrupted(3, 3))
+    *_, last = stage.stream.getvalue().splitlines()
+    assert last[8:].lstrip() == "interrupted     user   interrupts indeed: what was paused is never heard"
+    assert stage.stream.getvalue().count("indeed") == 1
+
+
+def test_an_audio_of_a_later_turn_confirms_before_it_is_told(stage):
+    told = Told(stage.narrator)
+    told.step(1.0, AgentAudio(b"ab", 1))
+    told.step(2.0, InterruptionSuspected())
+    told.step(3.0, AgentAudio(b"ab", 2))
+    whole = stage.stream.getvalue()
+    assert whole.index("indeed") < whole.rindex("AgentAudio")
+
+
+def test_what_is_cut_at_once_is_told_by_its_change_of_state_alone(stage):
+    told = Told(stage.narrator)
+    told.step(1.0, AgentAudio(b"ab", 1))
+    told.step(2.0, Interrupted(2, 2))
+    stage.narrator.measured(Measured("response_seconds", 1.0))
+    assert "indeed" not in stage.stream.getvalue()
 
 
 def test_every_change_of_state_has_the_reason_of_a_row():

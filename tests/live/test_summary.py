@@ -45,6 +45,14 @@ def test_the_table_shows_all_that_was_measured():
     ]
 
 
+def test_interruptions_that_came_to_nothing_are_told():
+    lines = Summary(SessionMetrics(interruptions=1, false_interruptions=2), None).text().splitlines()
+    assert "interruptions   1 in all, and 2 that only paused" in lines
+    assert not any(
+        line.startswith("interruptions") for line in Summary(SessionMetrics(), None).text().split("\n")
+    )
+
+
 def test_a_long_path_is_wrapped_beside_its_label():
     path = "/" + "long" * 30
     first, second = Summary(SessionMetrics(), None, [("recording", path)]).text().splitlines()[-2:]

@@ -167,5 +167,7 @@ def test_every_event_has_somebody_who_makes_it_happen_and_fits_the_column():
     assert max(map(len, actors.values())) <= 5
     assert actors["Start"] == "app"
     assert actors["Interrupt"] == "user"
+    assert actors["InterruptionSuspected"] == "user"
+    assert actors["InterruptionDismissed"] == "agent"
     assert actors["Played"] == "sound"
     assert actors["SocketClosed"] == "agent"

@@ -83,6 +83,17 @@ def test_while_the_agent_speaks_the_line_tells_how_far_it_is():
     assert view(card=card).activity(began + 15)[1] == "██████████░░░░░░░░░░ 15.0 of 30.0 s heard"
 
 
+def test_while_the_agent_is_paused_the_line_tells_where_and_the_user_is_at_it():
+    card = Card(output_level=SILENCE)
+    card.clock.begin(audio_format("pcm_16000"))
+    card.clock.pause()
+    card.clock.handed(32000 * 30)
+    seen = view(card=card)
+    assert seen.activity(0.0, True) == ("user", "mic   ░░░░░░░░░░  out ░░░░░░░░░░  paused at 0.0")
+    card.output_level = None
+    assert seen.activity(0.0) == ("user", "░░░░░░░░░░░░░░░░░░░░ 0.0 of 30.0 s paused")
+
+
 def test_muted_is_told_beside_the_meter_of_what_is_not_heard():
     card = Card(muted=True, input_level=SPEECH)
     assert view(card=card).activity(0.0)[1].startswith("muted ███████░░░")
@@ -114,9 +125,12 @@ def test_a_meter_falls_slowly_enough_to_be_seen():
     level=st.sampled_from([None, SILENCE, SPEECH]),
     seconds=st.sampled_from([0, 1, 30, 300]),
     has_keys=st.booleans(),
+    is_paused=st.booleans(),
 )
-def test_the_last_line_always_has_room(columns, muted, level, seconds, has_keys):
+def test_the_last_line_always_has_room(columns, muted, level, seconds, has_keys, is_paused):
     card = Card(muted=muted, output_level=level)
+    if is_paused:
+        card.clock.pause()
     card.clock.handed(32000 * seconds)
     seen = view(columns, card)
     who, what = seen.activity(card.clock._began, has_keys)
