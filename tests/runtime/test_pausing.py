@@ -172,6 +172,25 @@ def test_an_interface_that_cannot_pause_speaks_on_whatever_is_suspected(agent):
         assert call.audio.log.entries == ["start", (1, len(PCM))]
 
 
+@pytest.mark.usefixtures("shell")
+def test_of_two_pauses_in_a_turn_one_was_false_and_one_an_interruption(agent):
+    with conversation(agent, audio_interface=PausingAudio()) as call:
+        connection = call.start()
+        connection.send(SendAudio(PCM))
+        call.wait_for_state("agent_speaking")
+        post(call, InterruptionSuspected())
+        post(call, InterruptionDismissed())
+        post(call, InterruptionSuspected())
+        call.conversation.interrupt()
+        call.audio.log.wait_for("interrupt")
+        call.conversation.end_session()
+        call.finish()
+        metrics = call.conversation.metrics
+        assert metrics is not None
+        assert (metrics.agent_turns, metrics.interruptions, metrics.false_interruptions) == (1, 1, 1)
+        assert metrics.interruption_seconds.count == 1
+
+
 # The ports
 
 
@@ -180,14 +199,18 @@ class Stage:
 
     def __init__(self, interface: Any) -> None:
         self.posted: list[Event] = []
+        self.silences = 0
         self.has_started = threading.Event()
-        self.port = AudioPort(interface, self.post, self.post, ManualTimers())
+        self.port = AudioPort(interface, self.post, self.post, ManualTimers(), note_silence=self.note_silence)
         self.port.start(StartAudio("pcm_16000", "pcm_16000"))
         assert self.has_started.wait(PATIENCE)
 
     def post(self, event: Event) -> None:
         self.posted.append(event)
         self.has_started.set()
+
+    def note_silence(self) -> None:
+        self.silences += 1
 
     def close(self) -> None:
         self.port.stop()
@@ -216,6 +239,19 @@ def test_a_pause_that_was_over_before_it_could_begin_is_not_asked_for():
     assert audio.log.entries == ["start", "stop"]
 
 
+def test_a_pause_that_took_hold_is_silence():
+    stage = Stage(PausingAudio())
+    stage.port.pause()
+    assert stage.silences == 1, "nothing sounds before the interface has begun"
+    stage.port.resume()
+    stage.port.begin()
+    stage.port.pause()
+    assert stage.silences == 2
+    stage.port.resume()
+    stage.close()
+    assert stage.silences == 2
+
+
 def test_what_pause_raises_is_a_fault_of_the_audio():
     audio: Any = PausingAudio()
     audio.pause = lambda: 1 / 0
@@ -223,6 +259,7 @@ def test_what_pause_raises_is_a_fault_of_the_audio():
     stage.port.begin()
     stage.port.pause()
     stage.close()
+    assert stage.silences == 0
     assert stage.posted[0] == AudioStarted()
     assert stage.posted[1] == AudioFailed("PausingAudio.pause raised ZeroDivisionError: division by zero")
 
@@ -263,7 +300,9 @@ async def test_a_pause_behind_an_interruption_outlives_it(stage, audio):
     await stage.open()
     stage.port.flush()
     stage.port.pause()
+    assert stage.silences == 0
     await settled()
+    assert stage.silences == 2
     await stage.close()
     assert audio.log[2:] == ["interrupt", "pause", "stop"]
 
@@ -272,6 +311,7 @@ async def test_a_pause_behind_an_interruption_outlives_it(stage, audio):
 async def test_a_pause_before_the_interface_of_a_loop_has_begun_is_kept(stage, audio):
     stage.port.start(StartAudio("pcm_16000", "pcm_16000"))
     stage.port.pause()
+    assert stage.silences == 1
     await settled()
     assert audio.log[1:] == ["start"]
     stage.port.play(Play(1, b"ab", 1))
@@ -286,6 +326,7 @@ async def test_what_pause_raises_on_a_loop_is_a_fault_of_the_audio(stage, audio)
     await stage.open()
     audio.errors["pause"] = ValueError("mine")
     stage.port.pause()
+    assert stage.silences == 0
     assert stage.posted[-1] == AudioFailed("AsyncPausing.pause raised ValueError: mine")
     await stage.close()
 
