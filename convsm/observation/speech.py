@@ -23,6 +23,8 @@ class Speech:
         ended_at: When all of it that had come was heard, or it was cut; None while it is spoken.
         is_cut: Whether any of it was flushed or lost before it was heard.
         entry: Number of the transcript's entry that says its text, once there is one.
+        held_from: Until when it was heard, while a pause holds back all the rest of it: when it had run
+            dry, or its beginning. None for what was being heard as playout paused.
     """
 
     turn: int
@@ -31,6 +33,7 @@ class Speech:
     ended_at: float | None = None
     is_cut: bool = False
     entry: int | None = None
+    held_from: float | None = None
 
 
 @attrs.define
@@ -48,21 +51,18 @@ class Playout:
     past: Speech | None = None
     heard_turn: int | None = None
     paused_at: float | None = None
-    # Turns whose first piece came during the pause.
-    _held: list[Speech] = attrs.field(factory=list)
 
     def begin(self, turn: int, play: int, at: float) -> Speech:
         """Take the first piece of a turn, or the first after the turn ran dry or was cut."""
         past = self.past
         if past is not None and past.turn == turn:
-            past.ended_at, past.last_play = None, play
+            heard_until, past.ended_at, past.last_play = past.ended_at, None, play
             self.past = None
             speech = past
         else:
-            speech = Speech(turn, at, play)
-            if self.paused_at is not None:
-                self._held.append(speech)
-                del self._held[:-_LIMIT]
+            heard_until, speech = at, Speech(turn, at, play)
+        if self.paused_at is not None:
+            speech.held_from = heard_until
         self.waiting.append(speech)
         del self.waiting[:-_LIMIT]
         return speech
@@ -85,22 +85,23 @@ class Playout:
     def resume(self) -> list[Speech]:
         """Take that playout goes on; return the turns that begin to be heard only now."""
         self.paused_at = None
-        held, self._held = self._held, []
+        held = [speech for speech in self.waiting if speech.held_from == speech.began_at]
+        for speech in self.waiting:
+            speech.held_from = None
         return held
 
     def cut(self, at: float) -> list[Speech]:
         """Return the turns that are over because nothing of them will be heard any more; ends a pause."""
-        if self.paused_at is not None:
-            at = self.paused_at  # silent since then
-            self.resume()
+        silent_from = at if self.paused_at is None else self.paused_at
         over = self.waiting.copy()
         for speech in over:
             speech.is_cut = True
-            self._end(speech, max(at, speech.began_at))
+            self._end(speech, silent_from if speech.held_from is None else speech.held_from)
+        self.resume()
         return over
 
     def _end(self, speech: Speech, at: float) -> None:
-        speech.ended_at = at
+        speech.ended_at, speech.held_from = at, None
         self.waiting.remove(speech)
         self.past = speech
 

@@ -157,6 +157,8 @@ class Voice:
             if speech is self._speaking:
                 self._speaking = None
             entry = self._entries.numbered(speech.entry)
-            if entry is not None:
+            if entry is not None and speech.ended_at is not None:
+                # Its text may be newer than the last that was heard of it.
+                ended_at = max(speech.ended_at, entry.began_at)
                 is_interrupted = entry.is_interrupted or speech.is_cut
-                self._entries.change(entry, ended_at=speech.ended_at, is_interrupted=is_interrupted)
+                self._entries.change(entry, ended_at=ended_at, is_interrupted=is_interrupted)

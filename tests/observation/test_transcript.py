@@ -391,6 +391,31 @@ def test_speech_that_is_held_back_and_cut_was_not_heard_at_all(voice, transcript
     assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(True, 2.0, 2.0)]
 
 
+def test_a_turn_that_ran_dry_and_was_held_back_was_heard_until_it_ran_dry(voice, transcript):
+    voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, Played(1))
+    voice.steps(3.0, InterruptionSuspected(), AgentAudio(AUDIO, 1))
+    assert said(transcript, "began_at", "ended_at") == [(1.0, None)]
+    voice.steps(4.0, Interrupt())
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(True, 1.0, 2.0)]
+
+
+def test_a_turn_that_sounded_before_a_pause_could_hold_it_back_is_heard_once(voice, transcript):
+    voice.steps(1.0, InterruptionSuspected(), *(AgentResponse(str(turn), turn) for turn in (1, 2)))
+    voice.steps(2.0, AgentAudio(AUDIO, 2), AgentAudio(AUDIO, 1))
+    voice.steps(3.0, Played(1))
+    voice.steps(4.0, InterruptionDismissed())
+    assert said(transcript, "text", "began_at", "ended_at") == [("1", 4.0, None), ("2", 2.0, 3.0)]
+
+
+def test_a_turn_that_was_held_back_and_went_on_is_cut_when_it_is_cut(voice, transcript):
+    voice.steps(1.0, InterruptionSuspected(), AgentResponse("Well", 1), AgentAudio(AUDIO, 1))
+    voice.steps(2.0, InterruptionDismissed())
+    voice.steps(3.0, InterruptionSuspected())
+    voice.steps(4.0, Interrupt())
+    assert said(transcript, "is_interrupted", "began_at", "ended_at") == [(True, 2.0, 3.0)]
+
+
 def test_a_later_turn_cuts_what_is_paused_and_is_not_cut_with_it(voice, transcript):
     voice.steps(1.0, AgentResponse("Well", 1), AgentAudio(AUDIO, 1), InterruptionSuspected())
     voice.steps(2.0, AgentResponse("Now", 2))
