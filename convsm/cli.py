@@ -218,6 +218,11 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         action="store_true",
         help="take the agent's voice out of what the microphone hears; needs the extra convsm[aec]",
     )
+    talk.add_argument(
+        "--noise-suppression",
+        action="store_true",
+        help="take steady noise out of what the microphone hears; needs the extra convsm[aec]",
+    )
     talk.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
 
 
@@ -261,6 +266,7 @@ def _talk(arguments: argparse.Namespace) -> int:
         output_device=_device(arguments.output_device),
         volume=arguments.volume,
         echo_cancellation=arguments.echo_cancellation,
+        noise_suppression=arguments.noise_suppression,
     )
     return Talk(
         agent_id=arguments.agent_id,

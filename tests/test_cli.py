@@ -219,6 +219,7 @@ def test_talk_takes_what_its_options_say(monkeypatch, run, tmp_path):
 
     monkeypatch.setattr("convsm.live.talk.Talk.run", run_talk)
     options = ["--input-device", "3", "--output-device", "usb 2", "--volume", "0.5", "--echo-cancellation"]
+    options.append("--noise-suppression")
     assert run("talk", "--agent-id", "x", *options, "--record", "r.jsonl") == (0, "", "")
     assert (
         run("talk", "--agent-id", "x", "--input", "i.wav", "--out", "o.wav", "--base-url", "http://h")[0] == 0
@@ -227,9 +228,11 @@ def test_talk_takes_what_its_options_say(monkeypatch, run, tmp_path):
     assert first.card.volume == 0.5
     assert (first.card._input_device, first.card._output_device) == (3, "usb 2")
     assert first.card._echo_cancellation
+    assert first.card._noise_suppression
     assert (first.agent_id, first.record, first.input, first.is_signed) == ("x", "r.jsonl", None, False)
     assert (second.input, second.output, second.base_url) == ("i.wav", "o.wav", "http://h")
     assert second.card.volume == 1
+    assert not second.card._noise_suppression
 
 
 def test_talk_refuses_what_makes_no_sense(monkeypatch, run):

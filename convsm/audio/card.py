@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import attrs
 
-from convsm.audio.echo import EchoCanceller
 from convsm.audio.interface import PlayoutListener
 from convsm.audio.microphone import Microphone
 from convsm.audio.portaudio import Stream, abandon, load, refresh
+from convsm.audio.processing import VoiceProcessing
 from convsm.audio.resampling import Resampler
 from convsm.audio.speaker import Speaker
 from convsm.audio.streams import StreamOptions, Streams
@@ -50,6 +50,7 @@ class CardOptions:
     output: StreamOptions
     recording: StreamOptions
     echo_cancellation: bool
+    noise_suppression: bool
     watchdog_seconds: float
     reopen_seconds: float
 
@@ -83,7 +84,7 @@ class Card:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         # Blocks are bounded by WAITING_BLOCKS, reports by the numbers that are played.
         self._news: queue.SimpleQueue[bytes | Callable[[], None]] = queue.SimpleQueue()
-        self._canceller: tuple[tuple[int, int], EchoCanceller] | None = None
+        self._processing: tuple[tuple[int, int], VoiceProcessing] | None = None
         self._error: AudioError | None = None
         self._is_open = threading.Event()
         self._is_closed = threading.Event()
@@ -174,9 +175,9 @@ class Card:
     def _note_heard(self, through: int) -> None:
         self._news.put(partial(self._tell_heard, through))
 
-    def _note_played(self, canceller: EchoCanceller, audio: bytes) -> None:
+    def _note_played(self, processing: VoiceProcessing, audio: bytes) -> None:
         if self._news.qsize() < WAITING_BLOCKS:
-            self._news.put(partial(canceller.played, audio))
+            self._news.put(partial(processing.played, audio))
 
     # The device thread
 
@@ -224,16 +225,27 @@ class Card:
         microphone, speaker = self._microphone, self._speaker
         wanted = microphone.format.rate
         resampler = Resampler(recording.rate, wanted) if recording.rate != wanted else None
-        canceller = None
-        if options.echo_cancellation:
-            rates = (output.rate, recording.rate)
-            if self._canceller is None or self._canceller[0] != rates:
-                self._canceller = (rates, EchoCanceller(*rates))
-            canceller = self._canceller[1]
-        copy = partial(self._note_played, canceller) if canceller is not None else None
+        processing = self._processing_of((output.rate, recording.rate))
+        copy = None
+        if processing is not None and options.echo_cancellation:
+            copy = partial(self._note_played, processing)
         speaker.attach(output.rate, output.latency, options.output.block_seconds, copy, self._note_heard)
         # In the order of the blocks: those of before go to the former ones.
-        self._news.put(partial(microphone.attach, resampler, canceller, options.recording.block_seconds))
+        self._news.put(partial(microphone.attach, resampler, processing, options.recording.block_seconds))
+
+    def _processing_of(self, rates: tuple[int, int]) -> VoiceProcessing | None:
+        """Return what cleans the voice, if that is wanted: it knows the room from before."""
+        options = self._options
+        if not (options.echo_cancellation or options.noise_suppression):
+            return None
+        if self._processing is None or self._processing[0] != rates:
+            processing = VoiceProcessing(
+                *rates,
+                echo_cancellation=options.echo_cancellation,
+                noise_suppression=options.noise_suppression,
+            )
+            self._processing = (rates, processing)
+        return self._processing[1]
 
     def _silence(self) -> None:
         """Empty the device: what it holds would sound for 65 ms."""

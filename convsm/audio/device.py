@@ -72,6 +72,8 @@ class DefaultAudioInterface(ReportingAudioInterface):
         muted: Whether the session gets silence in the place of the user's voice.
         echo_cancellation: Whether to take the agent's voice out of what the microphone hears, for use
             without a headset. Needs the extra ``convsm[aec]``.
+        noise_suppression: Whether to take steady noise (a fan, a street) out of what the microphone hears.
+            Needs the extra ``convsm[aec]`` too, but no echo cancellation.
         limit: Most bytes of speech that wait to be played; beyond it ``play`` raises.
         watchdog_seconds: How long a stream may stand still before that is a fault.
         reopen_seconds: How long to try to mend a fault; 0 never tries.
@@ -88,6 +90,7 @@ class DefaultAudioInterface(ReportingAudioInterface):
     _volume: float = attrs.field(default=1.0, kw_only=True)
     _muted: bool = attrs.field(default=False, kw_only=True)
     _echo_cancellation: bool = attrs.field(default=False, kw_only=True)
+    _noise_suppression: bool = attrs.field(default=False, kw_only=True)
     _limit: int = attrs.field(default=DEFAULT_LIMIT, kw_only=True)
     _watchdog_seconds: float = attrs.field(default=2.0, kw_only=True)
     _reopen_seconds: float = attrs.field(default=5.0, kw_only=True)
@@ -151,6 +154,7 @@ class DefaultAudioInterface(ReportingAudioInterface):
                 self._input_device, self._input_format.rate, self._input_block_seconds(), self._latency
             ),
             echo_cancellation=self._echo_cancellation,
+            noise_suppression=self._noise_suppression,
             watchdog_seconds=self._watchdog_seconds,
             reopen_seconds=self._reopen_seconds,
         )

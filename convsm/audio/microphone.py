@@ -8,9 +8,9 @@ from collections.abc import Callable
 import attrs
 
 from convsm.audio.companding import from_pcm
-from convsm.audio.echo import EchoCanceller
 from convsm.audio.formats import AudioFormat
 from convsm.audio.level import SILENCE, Level, level_of
+from convsm.audio.processing import VoiceProcessing
 from convsm.audio.resampling import Resampler
 
 __all__ = ["Microphone"]
@@ -33,7 +33,7 @@ class Microphone:
     send: Callable[[bytes], None]
     chunk_seconds: float
     muted: bool = False
-    _canceller: EchoCanceller | None = attrs.field(default=None, init=False)
+    _processing: VoiceProcessing | None = attrs.field(default=None, init=False)
     _resampler: Resampler | None = attrs.field(default=None, init=False)
     # Bounded by one piece.
     _waiting: bytearray = attrs.field(factory=bytearray, init=False)
@@ -41,24 +41,24 @@ class Microphone:
     _shown: deque[bytes] = attrs.field(factory=deque, init=False)
 
     def attach(
-        self, resampler: Resampler | None, canceller: EchoCanceller | None, block_seconds: float
+        self, resampler: Resampler | None, processing: VoiceProcessing | None, block_seconds: float
     ) -> None:
         """Get ready for the blocks of a stream.
 
         Args:
             resampler: From the device's rate to the session's, if they differ.
-            canceller: Takes the echo out at the device's rate, if wanted.
+            processing: Takes echo or noise out at the device's rate, if wanted.
             block_seconds: Duration of a block.
         """
         self._resampler = resampler
-        self._canceller = canceller
+        self._processing = processing
         self._waiting.clear()
         self._shown = deque(maxlen=max(1, round(METER_SECONDS / block_seconds)))
 
     def take(self, audio: bytes) -> None:
         """Take a block of samples from the device and send the pieces that are complete."""
-        if self._canceller is not None:
-            audio = self._canceller.cleaned(audio)
+        if self._processing is not None:
+            audio = self._processing.cleaned(audio)
         self._shown.append(audio)
         if self.muted:
             audio = bytes(len(audio))

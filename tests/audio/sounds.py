@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import wave
+from array import array
 from pathlib import Path
 
 
@@ -20,6 +22,24 @@ def counting(count: int) -> bytes:
 def tone(value: int, count: int) -> bytes:
     """Return s16le samples that are all of one value."""
     return struct.pack("<h", value) * count
+
+
+def hiss(count: int, *, rms: int = 300, seed: int = 1) -> bytes:
+    """Return s16le samples of steady white noise."""
+    source = random.Random(seed)
+    return array("h", (round(max(-4, min(source.gauss(0.0, 1.0), 4)) * rms) for _ in range(count))).tobytes()
+
+
+def mixed(*sounds: bytes) -> bytes:
+    """Return sounds of one length heard together."""
+    return array(
+        "h", (sum(values) for values in zip(*(array("h", one) for one in sounds), strict=True))
+    ).tobytes()
+
+
+def halved(sound: bytes) -> bytes:
+    """Return a sound 6 dB quieter."""
+    return array("h", (value // 2 for value in array("h", sound))).tobytes()
 
 
 def write_wav(path: Path, audio: bytes, *, rate: int = 16000, channels: int = 1, width: int = 2) -> Path:

@@ -120,8 +120,8 @@ def test_lost_blocks_are_counted(portaudio: FakePortAudio):
 def test_neither_the_voice_nor_the_echo_fill_the_memory(
     portaudio: FakePortAudio, monkeypatch: pytest.MonkeyPatch
 ):
-    class Canceller:
-        def __init__(self, *rates: int) -> None:
+    class Processing:
+        def __init__(self, *rates: int, **switches: bool) -> None:
             pass
 
         def played(self, audio: bytes) -> None:
@@ -130,7 +130,7 @@ def test_neither_the_voice_nor_the_echo_fill_the_memory(
         def cleaned(self, audio: bytes) -> bytes:
             return audio
 
-    monkeypatch.setattr(card, "EchoCanceller", Canceller)
+    monkeypatch.setattr(card, "VoiceProcessing", Processing)
     monkeypatch.setattr(card, "WAITING_BLOCKS", 5)
     may_go_on = threading.Event()
     interface = DefaultAudioInterface(echo_cancellation=True)
@@ -146,6 +146,34 @@ def test_neither_the_voice_nor_the_echo_fill_the_memory(
     finally:
         may_go_on.set()
         interface.stop()
+
+
+@pytest.mark.parametrize(("cancels", "suppresses"), [(True, True), (True, False), (False, True)])
+def test_only_the_echo_needs_what_the_loudspeaker_plays(
+    portaudio: FakePortAudio, monkeypatch: pytest.MonkeyPatch, cancels: bool, suppresses: bool
+):
+    made: list[dict[str, bool]] = []
+    played: list[bytes] = []
+
+    class Processing:
+        def __init__(self, *rates: int, **switches: bool) -> None:
+            made.append(switches)
+
+        def played(self, audio: bytes) -> None:
+            played.append(audio)
+
+        def cleaned(self, audio: bytes) -> bytes:
+            return tone(7, len(audio) // 2)
+
+    monkeypatch.setattr(card, "VoiceProcessing", Processing)
+    interface = DefaultAudioInterface(echo_cancellation=cancels, noise_suppression=suppresses)
+    with running(interface) as session:
+        interface.play(1, samples(1, 1600))
+        wait_until(lambda: session.reported == [1], "the report")
+        wait_until(lambda: len(session.pieces) > 3, "the microphone")
+    assert made == [{"echo_cancellation": cancels, "noise_suppression": suppresses}]
+    assert set(session.recorded[::2]) == {7}
+    assert bool(played) == cancels
 
 
 def test_a_callback_that_never_returns_does_not_hold_the_stop(
