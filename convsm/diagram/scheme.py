@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -94,12 +95,16 @@ def ends_of(arrow: Arrow) -> tuple[str, ...]:
 
 def _crossings(order: Sequence[Arrow], ends: Mapping[Arrow, Sequence[tuple[bool, float]]]) -> int:
     """Count the pairs of lines that cross on their way to the states of one side."""
-    lines = [end for arrow in order for end in ends[arrow]]
-    return sum(
-        side == other_side and rank > other_rank
-        for index, (side, rank) in enumerate(lines)
-        for other_side, other_rank in lines[index + 1 :]
-    )
+    crossings = 0
+    # The ranks so far, sorted: the next line crosses those that end below it.
+    above: tuple[list[float], list[float]] = ([], [])
+    for arrow in order:
+        for side, rank in ends[arrow]:
+            ranks = above[side]
+            place = bisect_right(ranks, rank)
+            crossings += len(ranks) - place
+            ranks.insert(place, rank)
+    return crossings
 
 
 def _columns(
