@@ -56,6 +56,9 @@ __all__ = [
 ]
 
 
+_NAMES = frozenset(state.name for state in STATES)
+
+
 @attrs.define
 class ChangesOnlyByARow(Invariant):
     """The state changes as the table says, and says so."""
@@ -67,7 +70,7 @@ class ChangesOnlyByARow(Invariant):
         """Check one step."""
         source, state = step.before.state, step.after.state
         target = source if step.row is None or step.row.target is None else step.row.target
-        if state not in {state.name for state in STATES}:
+        if state not in _NAMES:
             self.fail(step, "there is no such state")
         if state != target:
             self.fail(step, f"its row leads to {target!r}")
@@ -166,11 +169,13 @@ class InvariantChecker:
         Args:
             invariants: Which invariants it goes on with.
         """
-        kept = tuple(invariants)
-        return InvariantChecker(tuple(snapshot(one) for one in self.invariants if type(one) in kept))
+        kept = frozenset(invariants)
+        return InvariantChecker(tuple([snapshot(one) for one in self.invariants if type(one) in kept]))
 
-    def step(self, before: Session, event: Event, effects: tuple[Effect, ...], after: Session) -> None:
-        """Check one step.
+    def step(
+        self, before: Session, event: Event, effects: tuple[Effect, ...], after: Session
+    ) -> ObservedStep:
+        """Check one step and return it.
 
         Args:
             before: A ``snapshot`` of the session from before the event.
@@ -184,6 +189,7 @@ class InvariantChecker:
         step = ObservedStep(before, event, effects, after)
         for invariant in self.invariants:
             invariant.check(step)
+        return step
 
     def handle(self, session: Session, event: Event) -> tuple[Effect, ...]:
         """Let a session handle an event, check the step, and return its effects.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import Any
 
 import attrs
 
@@ -36,7 +37,7 @@ from convsm.testing.invariants import (
     SpeakingIsAudible,
     ToolsAreAnsweredOnce,
 )
-from convsm.testing.observation import perform, row_for, snapshot
+from convsm.testing.observation import ObservedStep, perform, snapshot
 from convsm.testing.world import World
 
 TIMERS = ("ready", "settle", "hang_up", "drain", "close", "approval call_8")
@@ -68,7 +69,7 @@ class Node:
                 elif isinstance(event, ToolCompleted) and event.is_error:
                     continue
                 yield event
-        for name in TIMERS:
+        for name in dict.fromkeys((*TIMERS, *map(_timer_of, self.world.approval_ids))):
             yield TimerFired(name, 0)  # tokens start at 1: a firing that nobody waits for
 
     def _is_too_much(self, event: Event) -> bool:
@@ -82,14 +83,14 @@ class Node:
             return self.session.state != "agent_speaking"
         return isinstance(event, AgentResponse | TextPart | AgentHungUp | SessionFailed)
 
-    def follow(self, event: Event) -> tuple[Node, tuple[Effect, ...]]:
-        """Return where an event leads, and with which effects; checks the invariants of this step."""
+    def follow(self, event: Event) -> tuple[Node, ObservedStep]:
+        """Return where an event leads, and the step that it is; checks the invariants of this step."""
         node = Node(snapshot(self.session), snapshot(self.world), self.checker.copy())
         effects = perform(node.session, event)
-        node.checker.step(self.session, event, effects, node.session)
+        step = node.checker.step(self.session, event, effects, node.session)
         node.world.note(event, effects)
         node._forget()
-        return node, effects
+        return node, step
 
     def _forget(self) -> None:
         # The server numbers its turns around the cut that the session knows, and of the reports
@@ -101,7 +102,8 @@ class Node:
     def key(self) -> Hashable:
         """Return what tells this node from others: numbers, turns, ids and tokens only relative to others.
 
-        What invariants remember is part of it, for two ways to one session may differ in that.
+        What invariants remember is part of it, for two ways to one session may differ in that. Ids may
+        change places, for nobody treats one unlike another.
         """
         session, world = self.session, self.world
         key = (
@@ -112,14 +114,14 @@ class Node:
             (session.handed > 0, session.handed - session.heard),
             self._pause(),
             len(session.held),
-            frozenset(session.timers),
+            _names(session.timers),
             session.ending and session.ending.reason,
             world.socket,
             world.is_dropped,
             world.owes_start,
             world.owes_stop,
-            frozenset(name for name, _ in world.timers),
-            *(self._memory(invariant) for invariant in self.checker.invariants),
+            _names([name for name, _ in world.timers]),
+            *self._memories(),
         )
         if session.state in ("idle", "closing"):
             return (*key, bool(world.tools), bool(world.asked), world.is_generating, world.was_asked)
@@ -130,7 +132,7 @@ class Node:
             session.fresh_from is None,
             self._response(),
             self._calls(),
-            self._approvals(),
+            self._asked(),
             self._asking(),
         )
 
@@ -177,42 +179,102 @@ class Node:
         )
         return tuple(sorted(calls))
 
-    def _approvals(self) -> Hashable:
+    def _asked(self) -> Hashable:
         session, world = self.session, self.world
-        return tuple(
-            (call in session.seen_approvals, call in session.approvals, call in world.asked)
-            for call in world.approval_ids
+        if not world.approval_ids:
+            return None
+        armed = {name for name, _ in world.timers}
+        kept = next(one for one in self.checker.invariants if isinstance(one, ApprovalsAreAnsweredOnce))
+        undecided = {call_id for call_id, _ in kept.undecided}
+        asked = (
+            (
+                *(call_id in ids for ids in (session.seen_approvals, session.approvals, world.asked)),
+                *(_timer_of(call_id) in timers for timers in (session.timers, armed)),
+                *(call_id in ids for ids in (kept.seen, undecided)),
+            )
+            for call_id in world.approval_ids
+        )
+        return tuple(sorted(asked))
+
+    def _memories(self) -> Iterator[Hashable]:
+        """Yield what each invariant remembers that may tell two nodes apart."""
+        is_over = self.session.state in ("idle", "closing")
+        memories = _MEMORIES_AT_THE_END if is_over else _MEMORIES
+        for invariant in self.checker.invariants:
+            remember = memories.get(type(invariant))
+            if remember is not None:
+                yield remember(self, invariant)
+
+    def _of_idle(self, invariant: IdleHoldsNothing) -> Hashable:
+        open_calls = (len(invariant.tools), len(invariant.questions))
+        return (
+            invariant.has_socket,
+            invariant.has_audio,
+            _names([name for name, _ in invariant.timers]),
+            open_calls,
         )
 
-    def _memory(self, invariant: Invariant) -> Hashable:
-        session, is_over = self.session, self.session.state in ("idle", "closing")
-        if isinstance(invariant, IdleHoldsNothing):
-            names = frozenset(name for name, _ in invariant.timers)
-            open_calls = (len(invariant.tools), len(invariant.questions))
-            return (invariant.has_socket, invariant.has_audio, names, open_calls)
-        if isinstance(invariant, EndIsAnnouncedOnce):
-            return (invariant.is_ready, invariant.has_announced, invariant.cause and invariant.cause[0])
-        if isinstance(invariant, AudioIsHandedOverInOrder):
-            is_cut = not is_over and invariant.fresh_from == session.fresh_from
-            return (invariant.has_audio, invariant.handed - session.handed, is_cut)
-        if isinstance(invariant, ToolsAreAnsweredOnce) and not is_over:
-            return (len(invariant.seen), len(invariant.running), len(invariant.running & invariant.awaited))
-        if isinstance(invariant, ApprovalsAreAnsweredOnce) and not is_over:
-            return (invariant.seen, frozenset(call_id for call_id, _ in invariant.undecided))
-        if isinstance(invariant, SpeakingIsAudible) and not is_over:
-            is_same = (invariant.fresh_from, invariant.turn) == (session.fresh_from, session.response_turn)
-            return (
-                invariant.handed - invariant.heard,
-                invariant.is_streaming,
-                is_same or not invariant.is_streaming,
-            )
-        if isinstance(invariant, RepliesAreAskedForOnce) and self.world.asks_replies and not is_over:
-            return (invariant.is_running, invariant.is_asked)
-        if isinstance(invariant, CutSpeechIsReported) and self.world.asks_replies and not is_over:
-            return (invariant.is_running, invariant.is_asked, invariant.latest == session.latest_item)
-        if isinstance(invariant, SendsOnlyWhileOpen):
-            return attrs.astuple(invariant)
-        return None
+    def _of_end(self, invariant: EndIsAnnouncedOnce) -> Hashable:
+        return (invariant.is_ready, invariant.has_announced, invariant.cause and invariant.cause[0])
+
+    def _of_order(self, invariant: AudioIsHandedOverInOrder) -> Hashable:
+        is_cut = invariant.fresh_from == self.session.fresh_from
+        return (invariant.has_audio, invariant.handed - self.session.handed, is_cut)
+
+    def _of_order_at_the_end(self, invariant: AudioIsHandedOverInOrder) -> Hashable:
+        return (invariant.has_audio, invariant.handed - self.session.handed)
+
+    def _of_tools(self, invariant: ToolsAreAnsweredOnce) -> Hashable:
+        return (len(invariant.seen), len(invariant.running), len(invariant.running & invariant.awaited))
+
+    def _of_speaking(self, invariant: SpeakingIsAudible) -> Hashable:
+        session = self.session
+        is_same = (invariant.fresh_from, invariant.turn) == (session.fresh_from, session.response_turn)
+        unheard = invariant.handed - invariant.heard
+        return (unheard, invariant.is_streaming, is_same or not invariant.is_streaming)
+
+    def _of_replies(self, invariant: RepliesAreAskedForOnce) -> Hashable:
+        return self.world.asks_replies and (invariant.is_running, invariant.is_asked)
+
+    def _of_reports(self, invariant: CutSpeechIsReported) -> Hashable:
+        is_latest = invariant.latest == self.session.latest_item
+        return self.world.asks_replies and (invariant.is_running, invariant.is_asked, is_latest)
+
+    def _of_sending(self, invariant: SendsOnlyWhileOpen) -> Hashable:
+        return (
+            invariant.has_opened,
+            invariant.is_open,
+            invariant.has_greeted,
+            invariant.has_closed,
+            invariant.has_dropped,
+        )
+
+
+def _timer_of(call_id: str) -> str:
+    return f"approval {call_id}"
+
+
+def _names(timers: Collection[str]) -> Hashable:
+    """Return the names of timers, and of those of approvals how many: whose they are, _asked tells."""
+    others = [name for name in timers if not name.startswith("approval ")]
+    return (frozenset(others), len(timers) - len(others))
+
+
+# Of the invariant that approvals are answered once, _asked tells.
+_MEMORIES_AT_THE_END: dict[type[Invariant], Callable[[Node, Any], Hashable]] = {
+    IdleHoldsNothing: Node._of_idle,
+    EndIsAnnouncedOnce: Node._of_end,
+    AudioIsHandedOverInOrder: Node._of_order_at_the_end,
+    SendsOnlyWhileOpen: Node._of_sending,
+}
+_MEMORIES: dict[type[Invariant], Callable[[Node, Any], Hashable]] = {
+    **_MEMORIES_AT_THE_END,
+    AudioIsHandedOverInOrder: Node._of_order,
+    ToolsAreAnsweredOnce: Node._of_tools,
+    SpeakingIsAudible: Node._of_speaking,
+    RepliesAreAskedForOnce: Node._of_replies,
+    CutSpeechIsReported: Node._of_reports,
+}
 
 
 @attrs.define
@@ -241,12 +303,11 @@ class Search:
             node = waiting.popleft()
             found.nodes.append(node)
             for event in node.events(plays):
-                row = row_for(node.session, event)
-                if row is not None:
-                    found.rows.add(row)
-                successor, effects = node.follow(event)
+                successor, step = node.follow(event)
+                if step.row is not None:
+                    found.rows.add(step.row)
                 found.edges += 1
-                found.effects.update(map(type, effects))
+                found.effects.update(map(type, step.effects))
                 key = successor.key()
                 if key not in seen:
                     seen.add(key)
