@@ -25,6 +25,9 @@ settings.load_profile("convsm")
 DEFAULT_SEQUENCES = 10_000
 LONG_SEQUENCES = 200_000
 
+# Modules that take all steps there are, or very many at random.
+SEARCHING = ("test_exhaustive", "test_properties", "test_differential")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("convsm")
@@ -53,14 +56,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Run without the tracer of the coverage, which multiplies what a step costs.
+    """Run without the tracer of the coverage, which makes a step cost four times as much.
 
-    For tests that take a million steps; other tests go through the same lines.
+    For tests that take a million steps; other tests go through the same lines. Those of the modules
+    named in SEARCHING are always run so.
     """
     tracer = sys.gettrace()
     sys.settrace(None)
     yield
     sys.settrace(tracer)
+
+
+@pytest.fixture(autouse=True)
+def _searches_are_untraced(request: pytest.FixtureRequest) -> None:
+    if request.path.stem in SEARCHING:
+        request.getfixturevalue("untraced")
 
 
 @pytest.fixture

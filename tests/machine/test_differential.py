@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 
 from convsm.machine import RefusedCommand, Session
@@ -55,13 +54,11 @@ def test_both_interpreters_agree_on_hostile_sequences(scenario: Scenario):
     check(scenario)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_both_interpreters_agree_on_a_volume_that_keeps_the_contract(volume, first_seed):
     for seed in range(first_seed, first_seed + volume // 10):
         walk(seed, handle_twice)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_both_interpreters_agree_on_a_hostile_volume(volume, first_seed):
     for seed in range(first_seed, first_seed + volume // 10):
         walk(seed, handle_twice, noise=0.5)

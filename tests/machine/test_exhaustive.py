@@ -17,8 +17,6 @@ from convsm.testing.world import World
 from tests.machine.search import Search
 from tests.machine.sequences import walk
 
-pytestmark = pytest.mark.usefixtures("untraced")
-
 # After End: SocketOpened, SocketClosed, AudioStarted, AudioStopped, each at most once, and the close timer.
 ANSWERS_AFTER_END = 5
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -136,7 +135,6 @@ def test_what_a_world_offers_next_is_always_of_the_alphabet(scenario: Scenario):
 # Volume: seeds count up from --seed; --long runs twenty times as many.
 
 
-@pytest.mark.usefixtures("untraced")
 def test_every_invariant_holds_over_a_volume_of_sequences_that_keep_the_contract(volume, first_seed):
     for seed in range(first_seed, first_seed + volume * 6 // 10):
         session, world = walk(seed, InvariantChecker().handle)
@@ -144,13 +142,11 @@ def test_every_invariant_holds_over_a_volume_of_sequences_that_keep_the_contract
             world.settle(session)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_late_adapters_break_nothing_over_a_volume_of_sequences(volume, first_seed):
     for seed in range(first_seed, first_seed + volume // 10):
         walk(seed, InvariantChecker.of(WITHOUT_ANSWERS).handle, is_prompt=False)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_hostile_sequences_break_nothing_that_holds_whatever_comes_over_a_volume(volume, first_seed):
     for seed in range(first_seed, first_seed + volume // 10):
         walk(seed, InvariantChecker.of(HOSTILE).handle, noise=0.5)
