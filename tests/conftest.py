@@ -26,7 +26,7 @@ DEFAULT_SEQUENCES = 10_000
 LONG_SEQUENCES = 200_000
 
 # Modules that take all steps there are, or very many at random.
-SEARCHING = ("test_exhaustive", "test_properties", "test_differential")
+SEARCHING = ("test_exhaustive", "test_properties", "test_differential", "test_turn_properties")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ audio interface, which in these tests block, become coroutines that wait for a t
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -40,6 +41,13 @@ class _Host:
         with self._lock:
             if self.thread.ident is None:
                 self.thread.start()
+                atexit.register(self._end)
+
+    def _end(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE)
+        if not self.thread.is_alive():
+            self.loop.close()
 
 
 HOST = _Host()
