@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from convsm.version import VERSION
 
 if TYPE_CHECKING:
+    from convsm.diagram import Automaton
     from convsm.runtime.openai import OpenAIRealtime
 
 __all__ = ["main"]
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "Markdown matrix of states and events with guards, effects and reasons",
     )
     diagram.add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
+    _add_turns(diagram)
 
     inspect = _command(
         commands,
@@ -143,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "name", nargs="?", metavar="STATE|EVENT", help="such as interrupted, or AgentAudio; without it, all"
     )
+    _add_turns(inspect)
 
     replay = _command(
         commands,
@@ -154,6 +157,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("file", metavar="FILE", help="what convsm demo --record, or record=…, wrote")
     return parser
+
+
+def _add_turns(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--turns",
+        action="store_true",
+        help="the table of the user and their turn, which sees each event first, instead of the conversation's",
+    )
 
 
 def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -323,7 +334,7 @@ def _diagram(arguments: argparse.Namespace) -> int:
         "svg": diagram.svg,
         "matrix": diagram.matrix,
     }[arguments.format]
-    text = draw()
+    text = draw(_automaton(arguments))
     if arguments.out is None:
         sys.stdout.write(text)
         return 0
@@ -343,8 +354,18 @@ def _diagram(arguments: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from convsm import diagram
 
-    sys.stdout.write(diagram.inspect(arguments.name))
+    sys.stdout.write(diagram.inspect(arguments.name, _automaton(arguments)))
     return 0
+
+
+def _automaton(arguments: argparse.Namespace) -> Automaton:
+    from convsm.diagram import CONVERSATION
+
+    if not arguments.turns:
+        return CONVERSATION
+    from convsm.diagram.turns import TURNS
+
+    return TURNS
 
 
 def _replay(arguments: argparse.Namespace) -> int:

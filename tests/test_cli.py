@@ -17,6 +17,7 @@ import convsm
 from convsm import AudioError, OpenAIRealtime, RealtimeOptions, diagram
 from convsm.audio.portaudio import AudioDevice
 from convsm.cli import main
+from convsm.diagram.turns import TURNS
 from convsm.live.devices import as_json, as_table
 from convsm.machine.table import STATES
 from convsm.testing import HangUp, LoopbackAgent, Say
@@ -308,6 +309,12 @@ def test_a_diagram_goes_to_standard_output_or_to_a_file(name, tmp_path, run):
     file = tmp_path / "picture"
     assert run("diagram", "--format", name, "--out", file) == (0, "", "")
     assert file.read_bytes() == expected.encode()
+
+
+@pytest.mark.parametrize("name", ["mermaid", "dot", "matrix"])
+def test_the_table_of_user_and_turn_is_drawn_and_printed_too(name, run):
+    assert run("diagram", "--turns", "--format", name) == (0, getattr(diagram, name)(TURNS), "")
+    assert run("inspect", "--turns", "endpointing") == (0, diagram.inspect("endpointing", TURNS), "")
 
 
 def test_the_usual_diagram_is_mermaid(run):
