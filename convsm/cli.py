@@ -163,7 +163,7 @@ def _add_turns(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--turns",
         action="store_true",
-        help="the table of the user and their turn, which sees each event first, instead of the conversation's",
+        help="the table of the user and their turn, which sees each event first",
     )
 
 
