@@ -56,6 +56,14 @@ class TurnEmitters(TurnEnding):
         elif event.source == "agent_speaking" != event.target:
             self.delays = self.delays.agent_ended(event.at)
 
+    def report_servers_interruption(self, event: AgentChanged) -> None:
+        """Tell that the server cut off an agent that was heard, and that was not paused for it before."""
+        is_cut = event.cause == "Interrupted" and event.source == "agent_speaking" != event.target
+        if is_cut:
+            # Speech from before the agent began is not what interrupted it.
+            since = self.began if self.began is not None and self._began_in_overlap() else event.at
+            self._tell_interruption(event, since, is_tentative=False)
+
     def settle_suspicion(self, event: AgentChanged) -> None:
         """Stop waiting for a decision that has been made."""
         if event.was_undecided and not event.is_undecided:
@@ -240,7 +248,9 @@ class TurnEmitters(TurnEnding):
         self._post(InterruptionSuspected())
 
     def _report_interruption(self, event: Event, is_tentative: bool) -> None:
-        since = self.began if self.began is not None else event.at
+        self._tell_interruption(event, self.began if self.began is not None else event.at, is_tentative)
+
+    def _tell_interruption(self, event: Event, since: float, is_tentative: bool) -> None:
         fact = reports.UserInterruptionDetected(is_tentative, occurred_at=since, known_at=event.at)
         self._tell(fact)
 

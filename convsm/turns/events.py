@@ -218,6 +218,7 @@ class AgentChanged(Event):
         is_busy: Whether tools run now.
         was_undecided: Whether an interruption was undecided before.
         is_undecided: Whether one is now.
+        cause: Name of the class of the conversation's event that did it.
     """
 
     source: str
@@ -226,6 +227,7 @@ class AgentChanged(Event):
     is_busy: bool = False
     was_undecided: bool = False
     is_undecided: bool = False
+    cause: str = ""
 
 
 COMMANDS: tuple[type[Event], ...] = (

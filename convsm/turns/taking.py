@@ -150,8 +150,11 @@ class TurnTaking:
         if before != after:
             self._report_agent(event)
             (source, was_busy, was_undecided), (target, is_busy, is_undecided) = before, after
+            cause = type(event).__name__
             self._take(
-                AgentChanged(source, target, was_busy, is_busy, was_undecided, is_undecided, at=event.at)
+                AgentChanged(
+                    source, target, was_busy, is_busy, was_undecided, is_undecided, cause, at=event.at
+                )
             )
 
     def _report_user(self, change: StateChanged, event: Event) -> None:
