@@ -57,6 +57,13 @@ class TurnContext:
         limit_began: When the user began, since the agent was last heard.
         limit_words: All final words since then.
         has_exceeded: Whether that was reported.
+        promises: Messages of requests whose replies may not be interrupted and are not over. Three at
+            most, where a server is asked for one response at a time; elsewhere one a request, until
+            their replies come or do not come in time.
+        promised_from: Lowest turn of the agent's that the reply to the first of them can be.
+        protected_turn: The agent's turn that may not be interrupted; None if none may not.
+        protected_through: Number of the last Play of it; 0 if none of it is to be heard.
+        protected_before: What that was when the turn began.
         timers: Armed timers: name and token.
         last_token: Token of the timer armed last.
     """
@@ -99,6 +106,11 @@ class TurnContext:
     limit_began: float | None = None
     limit_words: list[str] = attrs.field(factory=list)
     has_exceeded: bool = False
+    promises: list[object] = attrs.field(factory=list)
+    promised_from: int = 1
+    protected_turn: int | None = None
+    protected_through: int = 0
+    protected_before: int = 0
     timers: dict[str, int] = attrs.field(factory=dict)
     last_token: int = 0
     _effects: list[Effect] = attrs.field(factory=list, init=False, repr=False, eq=False)

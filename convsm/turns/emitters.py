@@ -56,8 +56,8 @@ class TurnEmitters(TurnEnding):
         elif event.source == "agent_speaking" != event.target:
             self.delays = self.delays.agent_ended(event.at)
 
-    def report_servers_interruption(self, event: AgentChanged) -> None:
-        """Tell that the server cut off an agent that was heard, and that was not paused for it before."""
+    def note_servers_cut(self, event: AgentChanged) -> None:
+        """Take note, and tell, that the server cut off an agent that was heard and not paused for it."""
         is_cut = event.cause == "Interrupted" and event.source == "agent_speaking" != event.target
         if is_cut:
             # Speech from before the agent began is not what interrupted it.
@@ -97,6 +97,7 @@ class TurnEmitters(TurnEnding):
         self.pre_roll = b""
         self.asides.clear()
         self._clear_limit()
+        self.waive_protection(event)
 
     # Speech
 
@@ -219,9 +220,9 @@ class TurnEmitters(TurnEnding):
 
     # Interruptions
 
-    def arm_interruption_timer(self, event: SpeechStarted | SpeechResumed) -> None:
+    def arm_interruption_timer(self, event: Event) -> None:
         """Wait until speech is long enough to be meant."""
-        if self.handling.interruption.enabled and not self.is_serious:
+        if self._is_interruptible() and not self.is_serious:
             spoken = self.voiced_for + event.at - self.voiced_since
             self._arm("interruption", max(0.0, self.handling.interruption.min_duration - spoken))
 
@@ -255,10 +256,10 @@ class TurnEmitters(TurnEnding):
         self._tell(fact)
 
     def confirm_interruption(self, event: Event) -> None:
-        """Cut the agent off, if it is heard or may go on."""
+        """Cut the agent off, if it is heard or may go on, and is not protected."""
         if self.session.is_undecided(event):
             self._post(Interrupt())
-        elif self.session.state == "agent_speaking":
+        elif self.is_agent_audible(event) and not self.is_agent_protected(event):
             self._post(Interrupt())
             self._report_interruption(event, is_tentative=False)
 

@@ -6,12 +6,11 @@ import attrs
 
 from convsm.machine import effects as machine
 from convsm.machine.base import Event
-from convsm.machine.emitting import Emitting
 from convsm.machine.events import Send, UserAudio, UserTranscript
 from convsm.turns import reports
-from convsm.turns.effects import CancelCommit, CompleteTurn, Post, PredictTurn, Report, ResolveCommit
-from convsm.turns.events import CommitUserTurn, SpeechPaused, TurnPredicted
-from convsm.turns.guards import TurnGuards
+from convsm.turns.effects import CancelCommit, CompleteTurn, PredictTurn, Report, ResolveCommit
+from convsm.turns.events import CommitUserTurn, SpeechPaused, TakeFloor, TurnPredicted
+from convsm.turns.protection import Protection
 from convsm.turns.sound import bytes_per_second, silence
 
 __all__ = ["TurnEnding"]
@@ -26,11 +25,8 @@ FLUSH_SECONDS = 0.2
 
 
 @attrs.define
-class TurnEnding(TurnGuards, Emitting):
+class TurnEnding(Protection):
     """What rows ask for when a turn may be over, or is."""
-
-    def _post(self, event: Event) -> None:
-        self._emit(Post(event))
 
     # Waiting for the end
 
@@ -129,6 +125,14 @@ class TurnEnding(TurnGuards, Emitting):
         if self.server.commit is not None:
             self._post(Send(self.server.commit))
         self._complete(event)
+
+    def yield_floor(self, event: TakeFloor) -> None:
+        """End the turn as it stands, and ask the agent to speak in place of a reply to it."""
+        self.release_turn(event)
+        if self.server.commit is not None:
+            self._post(Send(self.server.commit))
+        self._complete(event, skips_reply=True)
+        self.request_floor(event)
 
     def request_reply(self, event: Event) -> None:
         """Ask the agent to reply."""

@@ -7,7 +7,14 @@ from typing import Literal
 import attrs
 
 from convsm.machine.base import Event
-from convsm.machine.events import AgentAudio, TimerFired, UserAudio, UserTranscript
+from convsm.machine.events import (
+    AgentAudio,
+    ResponseRefused,
+    ResponseStarted,
+    TimerFired,
+    UserAudio,
+    UserTranscript,
+)
 from convsm.turns.detection import Verdict
 from convsm.turns.options import TurnHandling
 
@@ -25,11 +32,14 @@ __all__ = [
     "MicrophoneMuted",
     "MicrophoneUnmuted",
     "OverlapJudged",
+    "ProtectedReplyEnded",
+    "RequestAgentReply",
     "SpeechEnded",
     "SpeechPaused",
     "SpeechResumed",
     "SpeechStarted",
     "StartUserTurn",
+    "TakeFloor",
     "TurnHandlingChanged",
     "TurnPredicted",
     "TurnReleased",
@@ -83,6 +93,33 @@ class InterruptAgent(Event):
     """
 
     force: bool = False
+
+
+@attrs.frozen
+class RequestAgentReply(Event):
+    """Ask the agent for a reply, behind what it says and does already.
+
+    Attributes:
+        message: Message that asks for it, for the protocol's codec to encode.
+        allow_interruptions: Whether the user may interrupt that reply. False: only force does, and
+            ``Interruption.discard_audio_if_uninterruptible`` holds for it.
+    """
+
+    message: object
+    allow_interruptions: bool = True
+
+
+@attrs.frozen
+class TakeFloor(Event):
+    """Let the agent speak to a user who does not stop, if it can be asked to and is silent.
+
+    The answer to UserTurnExceeded that is usual. Possible in every state, and refused in none.
+
+    Attributes:
+        message: Message that asks for what the agent says then, which may not be interrupted.
+    """
+
+    message: object
 
 
 @attrs.frozen
@@ -230,12 +267,19 @@ class AgentChanged(Event):
     cause: str = ""
 
 
+@attrs.frozen
+class ProtectedReplyEnded(Event):
+    """A reply that was not to be interrupted was heard, was cut all the same, or will never be heard."""
+
+
 COMMANDS: tuple[type[Event], ...] = (
     StartUserTurn,
     CommitUserTurn,
     ClearUserTurn,
     CancelUserTurn,
     InterruptAgent,
+    RequestAgentReply,
+    TakeFloor,
     TurnHandlingChanged,
 )
 
@@ -251,9 +295,17 @@ FACTS: tuple[type[Event], ...] = (
     TurnPredicted,
     TurnReleased,
     AgentChanged,
+    ProtectedReplyEnded,
 )
 
 # Events of the conversation that this table hears before the conversation does.
-HEARD: tuple[type[Event], ...] = (UserTranscript, AgentAudio, UserAudio, TimerFired)
+HEARD: tuple[type[Event], ...] = (
+    UserTranscript,
+    AgentAudio,
+    ResponseStarted,
+    ResponseRefused,
+    UserAudio,
+    TimerFired,
+)
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*COMMANDS, *FACTS, *HEARD)}

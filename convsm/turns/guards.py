@@ -6,20 +6,29 @@ import attrs
 
 from convsm.machine import GROUPS
 from convsm.machine.base import Event
-from convsm.machine.events import AgentAudio, TimerFired, UserTranscript
-from convsm.turns.context import TurnContext
+from convsm.machine.events import (
+    AgentAudio,
+    ResponseRefused,
+    ResponseStarted,
+    Send,
+    TimerFired,
+    UserTranscript,
+)
 from convsm.turns.detection import count_words
 from convsm.turns.events import (
     AgentChanged,
     CommitUserTurn,
     InterruptAgent,
     OverlapJudged,
+    RequestAgentReply,
     SpeechEnded,
     SpeechStarted,
+    TakeFloor,
     TurnHandlingChanged,
     TurnPredicted,
     TurnReleased,
 )
+from convsm.turns.promises import Promises
 
 __all__ = ["TurnGuards"]
 
@@ -28,7 +37,7 @@ FRESH_SECONDS = 0.5
 
 
 @attrs.define
-class TurnGuards(TurnContext):
+class TurnGuards(Promises):
     """Everything a row can ask. Each guard gets the event that is being handled."""
 
     # The conversation
@@ -59,7 +68,59 @@ class TurnGuards(TurnContext):
 
     def is_agent_protected(self, event: Event) -> bool:
         """The agent speaks and may not be interrupted."""
-        return not self.handling.interruption.enabled and self.is_agent_audible(event)
+        return self.is_agent_audible(event) and not self._is_interruptible()
+
+    # Replies that may not be interrupted
+
+    def is_taken_protected(self, event: RequestAgentReply) -> bool:
+        """The reply may not be interrupted, and the conversation takes the request."""
+        session = self.session
+        is_held = session.is_reply_request(Send(event.message, kind="request")) or session.can_hold(event)
+        is_taken = self._is_open() or (session.state == "connecting" and is_held)
+        return is_taken and not event.allow_interruptions and event.message is not None
+
+    def is_promised_reply(self, event: ResponseStarted | AgentAudio) -> bool:
+        """The reply that may not be interrupted begins."""
+        session = self.session
+        if session.options.asks_replies:
+            is_asked = session.generation == "asked" and not session.is_stopping
+            return isinstance(event, ResponseStarted) and is_asked and self._is_promised(session.asked)
+        is_next = bool(self.promises) and event.turn >= self.promised_from
+        return is_next and (isinstance(event, ResponseStarted) or self._plays(event))
+
+    def is_protected_piece(self, event: AgentAudio) -> bool:
+        """It is more of the reply that may not be interrupted, and will be heard."""
+        return event.turn == self.protected_turn and self._plays(event)
+
+    def is_disowned(self, event: ResponseRefused) -> bool:
+        """The response that was taken for the reply is another one."""
+        session = self.session
+        is_running = self.protected_turn is not None and session.generation == "running"
+        return is_running and self._is_promised(session.asked)
+
+    def is_promise_refused(self, event: ResponseRefused) -> bool:
+        """No reply comes, of a server that is asked at once."""
+        return bool(self.promises) and not self.session.options.asks_replies
+
+    # The floor
+
+    def cannot_take_floor(self, event: TakeFloor) -> bool:
+        """The agent has it already, or is about to, or cannot be asked to speak."""
+        return self.is_agent_audible(event) or bool(self.promises) or self.server.reply is None
+
+    def is_reply_coming(self, event: TakeFloor) -> bool:
+        """A reply to the turn that is over was asked for, or will be."""
+        return not self.skips_reply
+
+    def can_end_turn(self, event: TakeFloor) -> bool:
+        """This side decides when the turn is over, by hand if it is held so."""
+        return self.is_clients_turn(event) or self.holds_turn
+
+    def is_nothing_awaited(self, event: TurnReleased) -> bool:
+        """It is the turn that was committed last, and the agent is not asked to reply to it."""
+        session = self.session
+        is_asked = session.wanted is not None or session.generation != "none" or bool(self.promises)
+        return self.is_current_turn(event) and self.server.reply is not None and not is_asked
 
     # Speech
 
@@ -79,6 +140,10 @@ class TurnGuards(TurnContext):
         """Speech has begun already."""
         return self.has_voice
 
+    def is_voicing(self, event: Event) -> bool:
+        """Speech has begun and does not pause."""
+        return self.has_voice and self.quiet_since is None
+
     def is_claimed(self, event: Event) -> bool:
         """The turn is held by hand."""
         return self.holds_turn
@@ -96,7 +161,7 @@ class TurnGuards(TurnContext):
         is_speaking = self.holds_turn or (self.has_voice and self.hears_locally and not self._is_quiet(event))
         # Where the server decides and has sent the words of this speech, this is the reply to them.
         is_reply = self.handling.is_servers and bool(self.words)
-        can_hold = self._can_pause() and self.handling.interruption.enabled and not is_reply
+        can_hold = self._can_pause() and self._is_interruptible() and not is_reply
         is_silent = self.session.state not in ("agent_speaking", "closing") and not self.session.is_paused
         return is_speaking and can_hold and is_silent and self.session.is_playable(event)
 
@@ -154,11 +219,7 @@ class TurnGuards(TurnContext):
 
     def _may_interrupt(self) -> bool:
         # While echo cancellation settles, what is heard may be the agent itself.
-        return (
-            self.handling.interruption.enabled
-            and not self.handling.is_manual
-            and "aec_warmup" not in self.timers
-        )
+        return self._is_interruptible() and not self.handling.is_manual and "aec_warmup" not in self.timers
 
     def _can_pause(self) -> bool:
         interruption = self.handling.interruption
@@ -210,10 +271,11 @@ class TurnGuards(TurnContext):
         enough = self._word_count() >= self.handling.interruption.min_words
         return event.verdict == "interruption" and enough
 
-    def has_too_few_words(self, event: Event) -> bool:
-        """The agent speaks, or may go on, and the turn has too few words to interrupt it."""
+    def may_not_cut_in(self, event: Event) -> bool:
+        """The agent speaks, or may go on, and is protected, or the turn has too few words."""
         is_overlap = self.is_agent_audible(event) or self.is_undecided(event)
-        return is_overlap and self._word_count() < self.handling.interruption.min_words
+        has_too_few_words = is_overlap and self._word_count() < self.handling.interruption.min_words
+        return has_too_few_words or self.is_agent_protected(event)
 
     # The end of the turn
 
@@ -275,8 +337,8 @@ class TurnGuards(TurnContext):
 
     def is_shielded(self, event: Event) -> bool:
         """The agent is protected, and the server would interrupt it if it heard the user."""
-        interruption = self.handling.interruption
-        return interruption.discard_audio_if_uninterruptible and self.is_agent_protected(event)
+        is_protected = self.is_agent_protected(event) or self._is_reply_protected()
+        return self.handling.interruption.discard_audio_if_uninterruptible and is_protected
 
     # Timers
 
@@ -326,6 +388,10 @@ class TurnGuards(TurnContext):
     def is_limit_due(self, event: TimerFired) -> bool:
         """The user has spoken for as long as the limit allows."""
         return self._is_due(event, "turn_limit")
+
+    def is_promise_due(self, event: TimerFired) -> bool:
+        """A reply that was asked for does not begin."""
+        return self._is_due(event, "promise")
 
     def is_warmup_due(self, event: TimerFired) -> bool:
         """Echo cancellation has settled."""

@@ -14,7 +14,15 @@ from convsm.machine.events import UserAudio
 from convsm.turns import reports
 from convsm.turns.detection import OverlapClassifier
 from convsm.turns.effects import Post, Report, TurnStateChanged
-from convsm.turns.events import EVENTS, FACTS, AgentChanged, SpeechEnded, SpeechStarted
+from convsm.turns.events import (
+    EVENTS,
+    FACTS,
+    AgentChanged,
+    ProtectedReplyEnded,
+    RequestAgentReply,
+    SpeechEnded,
+    SpeechStarted,
+)
 from convsm.turns.options import TurnHandling
 from convsm.turns.reports import AgentState, UserState
 from convsm.turns.server import TurnServer
@@ -129,7 +137,7 @@ class TurnTaking:
             self._give(event)
 
     def _happen(self, posted: Event) -> None:
-        if isinstance(posted, FACTS):
+        if isinstance(posted, (*FACTS, RequestAgentReply)):
             self._take(posted)
         else:
             self._give(posted)
@@ -156,6 +164,8 @@ class TurnTaking:
                     source, target, was_busy, is_busy, was_undecided, is_undecided, cause, at=event.at
                 )
             )
+        if self.turn.has_promise_ended():
+            self._take(ProtectedReplyEnded(at=event.at))
 
     def _report_user(self, change: StateChanged, event: Event) -> None:
         if "inactive" in (change.source, change.target):

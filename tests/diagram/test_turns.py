@@ -28,6 +28,8 @@ def test_every_event_is_shown_with_its_kind_and_meaning():
         "ClearUserTurn",
         "CancelUserTurn",
         "InterruptAgent",
+        "RequestAgentReply",
+        "TakeFloor",
         "TurnHandlingChanged",
     }
 
@@ -37,6 +39,6 @@ def test_documents_explain_all_of_it():
     assert len(arrows(TURNS)) == sum(row.target is not None for row in TURNS.rows)
     text = matrix(TURNS)
     assert all(row.why in text for row in TURNS.rows)
-    assert "refused" not in text.partition("## States")[0].partition("| event |")[2]
+    assert "| refused" not in text.partition("## States")[0].partition("| event |")[2]
     assert 'state "endpointing' in mermaid(TURNS)
     assert "endpointing" in inspect("endpointing", TURNS)

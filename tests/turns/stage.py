@@ -17,6 +17,8 @@ from convsm.machine.events import (
     AgentAudio,
     AudioStarted,
     Played,
+    ResponseEnded,
+    ResponseStarted,
     SessionReady,
     SocketOpened,
     Start,
@@ -31,13 +33,15 @@ from convsm.turns.reports import AgentStateChanged, Fact, UserStateChanged
 from convsm.turns.server import TurnServer
 from convsm.turns.taking import TurnTaking
 
-__all__ = ["COMMIT", "REPLY", "SERVER", "SERVER_OWNED", "TOLERANCE", "Stage", "handling", "near"]
+__all__ = ["COMMIT", "FLOOR", "REPLY", "SERVER", "SERVER_OWNED", "TOLERANCE", "Stage", "handling", "near"]
 
 T = TypeVar("T")
 
 TOLERANCE = 0.02
 RATE = 32_000
 COMMIT, CLEAR, REPLY = "commit", "clear", "reply"
+# Another message that asks for a reply.
+FLOOR = "reply: you have said a lot"
 SERVER = TurnServer(commit=COMMIT, clear=CLEAR, reply=REPLY, needs_continuous_audio=False)
 SERVER_OWNED = TurnServer()
 
@@ -189,8 +193,18 @@ class Stage:
             speaker.is_paused = False
         elif isinstance(effect, CompleteTurn):
             self.at(self.now, TurnReleased(effect.turn))
-        elif isinstance(effect, machine.Transmit) and effect.message == REPLY and self.reply:
-            self.agent(self.now + self.reply_after, self.reply)
+        elif isinstance(effect, machine.Transmit) and effect.message in (REPLY, FLOOR) and self.reply:
+            self._answer(self.reply)
+
+    def _answer(self, seconds: float) -> None:
+        """Plan what the server does when it is asked for a reply."""
+        if not self.taking.session.options.asks_replies:
+            self.agent(self.now + self.reply_after, seconds)
+            return
+        # Generated sooner than it is heard: at once, in a fifth of the time to its first sound.
+        turn, began = next(self._turns), self.now + self.reply_after
+        self.at(self.now + self.reply_after / 5, ResponseStarted(turn))
+        self.agent(began, seconds, turn).at(began, ResponseEnded(turn))
 
     # What came of it
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from convsm.machine import RefusedCommand
+from convsm.machine import RefusedCommand, SessionOptions
 from convsm.machine.base import Event
 from convsm.machine.effects import Flush, PauseAudio, Reject, ResumeAudio, TransmitAudio
 from convsm.machine.events import (
@@ -22,6 +22,7 @@ from convsm.machine.events import (
     UserAudio,
     UserTranscript,
 )
+from convsm.testing.observation import snapshot
 from convsm.turns.effects import CancelCommit, ResolveCommit
 from convsm.turns.events import (
     CancelUserTurn,
@@ -31,9 +32,11 @@ from convsm.turns.events import (
     InterruptAgent,
     MicrophoneMuted,
     MicrophoneUnmuted,
+    RequestAgentReply,
     SpeechEnded,
     SpeechStarted,
     StartUserTurn,
+    TakeFloor,
     TurnHandlingChanged,
 )
 from convsm.turns.reports import LateTranscript, UserTurnCommitted
@@ -247,6 +250,9 @@ LEGALITY = {
     "clear": ("error", "nothing", "done", "done", "done", "done", "nothing"),
     "commit": ("error", "error", "done", "error", "done", "done", "error"),
     "start": ("error", "error", "done", "done", "done", "done", "error"),
+    "request": ("error", "done", "done", "done", "done", "done", "error"),
+    "request protected": ("error", "done", "done", "done", "done", "done", "error"),
+    "take the floor": ("nothing", "nothing", "done", "nothing", "done", "done", "nothing"),
     "end": ("nothing", "done", "done", "done", "done", "done", "nothing"),
 }
 CALLS: dict[str, Event] = {
@@ -254,15 +260,19 @@ CALLS: dict[str, Event] = {
     "clear": ClearUserTurn(),
     "commit": CommitUserTurn(1),
     "start": StartUserTurn(),
+    "request": RequestAgentReply(REPLY),
+    "request protected": RequestAgentReply(REPLY, allow_interruptions=False),
+    "take the floor": TakeFloor(REPLY),
     "end": End(),
 }
 
 
-def taking_in(state: str) -> TurnTaking:
+def taking_in(state: str, asks_replies: bool = False) -> TurnTaking:
     """Return turn-taking whose conversation is in a state."""
-    stage = manual(SERVER)
+    stage = manual(SERVER, asks_replies=asks_replies)
     if state in ("idle", "connecting"):
-        taking = TurnTaking.of(None, handling(turn_detection="manual"), SERVER)
+        options = SessionOptions(asks_replies=asks_replies)
+        taking = TurnTaking.of(options, handling(turn_detection="manual"), SERVER)
         events: list[Event] = [] if state == "idle" else [Start(), SocketOpened()]
     else:
         taking = stage.taking
@@ -281,17 +291,27 @@ def taking_in(state: str) -> TurnTaking:
     return taking
 
 
+def waiting_in(taking: TurnTaking) -> tuple[object, ...]:
+    """Return what waits to be sent."""
+    return (taking.session.wanted, *taking.session.held)
+
+
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("call", CALLS)
-def test_what_becomes_of_a_call_in_each_state(state, call):
-    taking = taking_in(state)
+@pytest.mark.parametrize("asks_replies", [False, True])
+def test_what_becomes_of_a_call_in_each_state(state, call, asks_replies):
+    taking = taking_in(state, asks_replies)
+    before, waiting = snapshot(taking.turn), waiting_in(taking)
     expected = LEGALITY[call][STATES.index(state)]
     try:
         effects = taking.handle(CALLS[call])
     except RefusedCommand:
         assert expected == "error"
+        assert taking.turn == before
         return
-    found = "error" if any(isinstance(one, Reject) for one in effects) else "done" if effects else "nothing"
+    # A request that waits for its time has no effect yet.
+    is_done = bool(effects) or waiting_in(taking) != waiting
+    found = "error" if any(isinstance(one, Reject) for one in effects) else "done" if is_done else "nothing"
     assert found == expected
 
 
