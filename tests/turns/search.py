@@ -9,6 +9,7 @@ import attrs
 
 from convsm.machine import GROUPS, Row, SessionOptions
 from convsm.machine.base import Event
+from convsm.machine.effects import RequestReply
 from convsm.machine.events import (
     AgentAudio,
     AudioStarted,
@@ -16,6 +17,9 @@ from convsm.machine.events import (
     Interrupt,
     Interrupted,
     Played,
+    ResponseEnded,
+    ResponseRefused,
+    ResponseStarted,
     SessionReady,
     SocketOpened,
     Start,
@@ -29,13 +33,16 @@ from convsm.turns.events import (
     ClearUserTurn,
     CommitUserTurn,
     InterimTranscript,
+    InterruptAgent,
     MicrophoneMuted,
     MicrophoneUnmuted,
+    RequestAgentReply,
     SpeechEnded,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
     StartUserTurn,
+    TakeFloor,
     TurnPredicted,
     TurnReleased,
 )
@@ -49,7 +56,9 @@ _LEFT_OUT = {
     *("voiced_since", "pre_roll", "agent_began", "last_token", "turn", "prediction_id", "limit_words"),
     *("silent_speech", "timers", "words", "commit", "owed_turn", "limit_began", "silent_speech_began"),
     *("overlap_from", "skips_reply", "has_exceeded", "prediction", "asides"),
+    *("promises", "promised_from", "protected_turn", "protected_through", "protected_before"),
 }
+PROTECTED = RequestReply("protected")
 _KEPT = tuple(field.name for field in attrs.fields(UserTurn) if field.eq and field.name not in _LEFT_OUT)
 
 
@@ -60,37 +69,62 @@ class Node:
     taking: TurnTaking
 
     def events(self) -> Iterator[Event]:
-        """Yield what may come here, from the smallest vocabulary that gets everywhere."""
+        """Yield what may come here, from the smallest vocabulary that gets everywhere.
+
+        Where replies are asked for it is another one, about what can be said of those.
+        """
         turn, session = self.taking.turn, self.taking.session
         if turn.has_voice:
             yield SpeechEnded(0.0)
-            yield SpeechPaused(0.0) if turn.quiet_since is None else SpeechResumed(0.0)
         else:
             yield SpeechStarted(0.0)
+        yield from self._replies() if session.options.asks_replies else self._details()
+        if not turn.words:
+            yield UserTranscript("two words")
+        fresh = session.fresh_from or 1
+        if session.heard == session.handed or session.is_paused:
+            yield AgentAudio(b"ab", fresh)
+        if session.heard < session.handed:
+            yield Played(session.handed)
+        yield CommitUserTurn(1)
+        yield TurnReleased(turn.turn - 1)
+        for name, token in (*turn.timers.items(), *session.timers.items()):
+            yield TimerFired(name, token)
+        yield End()
+
+    def _details(self) -> Iterator[Event]:
+        turn, session = self.taking.turn, self.taking.session
+        if turn.has_voice:
+            yield SpeechPaused(0.0) if turn.quiet_since is None else SpeechResumed(0.0)
+        fresh = session.fresh_from or 1
+        if session.is_paused:
+            yield AgentAudio(b"ab", fresh + 1)
+        yield Interrupted(fresh + 1, fresh + 1)
+        yield Interrupt()
         yield SpeechStarted(0.0, "server")
         yield SpeechEnded(0.0, "server")
         yield TurnPredicted(turn.prediction_id, 0.0)
         yield TurnPredicted(turn.prediction_id, 1.0)
         yield MicrophoneMuted()
         yield MicrophoneUnmuted()
-        if not turn.words:
-            yield UserTranscript("two words")
         yield UserTranscript("")
         if not turn.interim and not turn.hears_locally:
             yield InterimTranscript("two")
-        fresh = session.fresh_from or 1
-        if session.heard == session.handed or session.is_paused:
-            yield AgentAudio(b"ab", fresh)
-        if session.is_paused:
-            yield AgentAudio(b"ab", fresh + 1)
-        if session.heard < session.handed:
-            yield Played(session.handed)
-        yield Interrupted(fresh + 1, fresh + 1)
-        yield from (Interrupt(), StartUserTurn(), CommitUserTurn(1), ClearUserTurn(), CancelUserTurn())
-        yield TurnReleased(turn.turn - 1)
-        for name, token in (*turn.timers.items(), *session.timers.items()):
-            yield TimerFired(name, token)
-        yield End()
+        yield from (StartUserTurn(), ClearUserTurn(), CancelUserTurn())
+
+    def _replies(self) -> Iterator[Event]:
+        turn, session = self.taking.turn, self.taking.session
+        yield InterruptAgent()
+        yield InterruptAgent(force=True)
+        yield TakeFloor(PROTECTED)
+        if not turn.promises:
+            yield RequestAgentReply(PROTECTED, allow_interruptions=False)
+        if session.generation == "running":
+            yield ResponseEnded(session.fresh_from or 1)
+        else:
+            yield ResponseStarted(session.fresh_from or 1)
+        if session.asked is not None:
+            yield ResponseRefused(is_busy=session.generation == "running")
 
     def follow(self, event: Event) -> Node:
         """Return where an event leads."""
@@ -118,6 +152,25 @@ class Node:
             min(len(turn.words), 1),
             turn.commit is None,
             turn.owed_turn is None,
+            *self._reply(),
+        )
+
+    def _reply(self) -> tuple[Hashable, ...]:
+        """Return what tells nodes apart as to replies that are asked for."""
+        turn, session = self.taking.turn, self.taking.session
+        fresh = session.fresh_from or 1
+        return (
+            len(turn.promises),
+            session.generation,
+            session.is_stopping,
+            session.wanted is PROTECTED,
+            session.wanted is None,
+            session.asked is PROTECTED,
+            session.asked is None,
+            turn.protected_turn is not None and min(max(turn.protected_turn - fresh, -1), 1),
+            bool(turn.promises) and min(max(turn.promised_from - fresh, 0), 1),
+            turn.protected_through > session.heard,
+            turn.protected_before > session.heard,
         )
 
 
@@ -130,9 +183,9 @@ class Search:
     edges: int = 0
 
     @classmethod
-    def of(cls, handling: TurnHandling, server: TurnServer) -> Search:
+    def of(cls, handling: TurnHandling, server: TurnServer, asks_replies: bool = False) -> Search:
         """Search everything that is reachable from an open conversation on."""
-        start = TurnTaking.of(SessionOptions(pause_limit=2), handling, server)
+        start = TurnTaking.of(SessionOptions(pause_limit=2, asks_replies=asks_replies), handling, server)
         for opening in (Start(), SocketOpened(), SessionReady("conversation_1"), AudioStarted()):
             start.handle(opening)
         found, first = cls(), Node(start)
@@ -160,6 +213,7 @@ def check(taking: TurnTaking) -> None:
     is_open = session.state in GROUPS["open"]
     assert (turn.state != "inactive") == is_open
     assert (turn.commit is not None) == (turn.state == "committing")
+    assert not turn.has_promise_ended()
     if not is_open:
         assert turn.timers == {}
         return

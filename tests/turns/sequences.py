@@ -9,11 +9,12 @@ import attrs
 
 from convsm.machine import GROUPS, RefusedCommand, Row, Session, SessionOptions
 from convsm.machine.base import Event
-from convsm.machine.effects import Effect, Reject, RequestReply
+from convsm.machine.effects import Effect, Flush, PauseAudio, Reject, RequestReply
 from convsm.machine.events import (
     AgentAudio,
     InterruptionDismissed,
     InterruptionSuspected,
+    ResponseStarted,
     TimerFired,
     UserTranscript,
 )
@@ -39,11 +40,13 @@ from convsm.turns.events import (
     MicrophoneMuted,
     MicrophoneUnmuted,
     OverlapJudged,
+    RequestAgentReply,
     SpeechEnded,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
     StartUserTurn,
+    TakeFloor,
     TurnHandlingChanged,
     TurnPredicted,
     TurnReleased,
@@ -53,6 +56,7 @@ from convsm.turns.session import UserTurn
 from convsm.turns.table import ROWS, STATES
 from convsm.turns.taking import TurnTaking
 from tests.machine.oracle import interpret
+from tests.turns.protected_replies import ProtectionOracle, is_gentle
 
 __all__ = ["LENGTH", "Play", "handlings", "servers", "walk"]
 
@@ -150,6 +154,8 @@ class Play:
     asked: list[int] = attrs.field(factory=list)
     completed: list[int] = attrs.field(factory=list)
     released: set[int] = attrs.field(factory=set)
+    oracle: ProtectionOracle = attrs.field(factory=ProtectionOracle)
+    requests: int = 0
 
     def offer(self, random: Random) -> list[Event]:
         """Return what detector, program and shells may say now, from a small vocabulary."""
@@ -158,7 +164,13 @@ class Play:
         if self.is_voiced:
             voice = [SpeechEnded(self.at - random.random(), source)]
             voice += [SpeechResumed(self.at)] if self.is_quiet else [SpeechPaused(self.at)]
+        # Each request is another message: what counts as one request is told by that.
+        self.requests += 1
+        request = RequestReply(f"request {self.requests}")
         hands: list[Event] = [
+            RequestAgentReply(request, random.random() < 0.3),
+            RequestAgentReply(request, allow_interruptions=False),
+            TakeFloor(request),
             StartUserTurn(),
             CommitUserTurn(len(self.commits) + 1, skip_reply=random.random() < 0.2),
             ClearUserTurn(),
@@ -186,6 +198,7 @@ class Play:
     def step(self, event: Event) -> None:
         """Let an event happen and check what came of it."""
         event = attrs.evolve(event, at=self.at)
+        was_protected = self.taking.turn.is_agent_protected(event)
         try:
             effects = self.taking.handle(event)
         except RefusedCommand:
@@ -201,6 +214,9 @@ class Play:
             self.commits.append(event.commit_id)
             if not any(isinstance(effect, Reject) for effect in effects):
                 self.open_commits.add(event.commit_id)
+        if was_protected and is_gentle(event):
+            assert not [one for one in effects if isinstance(one, Flush | PauseAudio)]
+        self.oracle.note(event, effects)
         if self.keeps_contract:
             self._check(effects)
 
@@ -215,6 +231,11 @@ class Play:
             elif isinstance(effect, CompleteTurn):
                 assert not self.completed or effect.turn > self.completed[-1]
                 self.completed.append(effect.turn)
+        assert not turn.has_promise_ended()
+        if session.options.asks_replies:
+            self.oracle.check(self.taking)
+        elif turn.promises:
+            assert "promise" in turn.timers or session.state == "connecting"
         is_open = session.state in GROUPS["open"]
         assert (turn.state != "inactive") == is_open
         assert self.open_commits == ({turn.commit.commit_id} if turn.commit is not None else set())
@@ -280,6 +301,9 @@ def begin(play: Play, random: Random) -> None:
     for _ in range(random.choice((0, 2, 4, 4, 4, 4))):
         for event in play.world.owed()[:1]:
             play.step(event)
+    if play.world.asks_replies and play.taking.session.audio == "on" and random.random() < 0.5:
+        play.step(RequestAgentReply(RequestReply("first request"), allow_interruptions=random.random() < 0.2))
+        play.step(ResponseStarted(1))
     if play.taking.session.audio == "on" and random.random() < 0.6:
         play.step(AgentAudio(b"ab", 1, item="item_1" if play.world.asks_replies else None))
         play.at += 3.0

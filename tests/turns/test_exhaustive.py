@@ -13,6 +13,7 @@ from tests.turns.search import Search
 from tests.turns.sequences import LISTENER, READER
 from tests.turns.stage import SERVER, SERVER_OWNED, handling
 
+ASKED = attrs.evolve(SERVER, protocol="one response at a time")
 CONFIGURATIONS: dict[str, tuple[TurnHandling, TurnServer]] = {
     "the server's turns": (handling(turn_detection="server", aec_warmup_duration=3.0), SERVER_OWNED),
     "this side's turns": (handling(), SERVER),
@@ -22,6 +23,7 @@ CONFIGURATIONS: dict[str, tuple[TurnHandling, TurnServer]] = {
     "a detector that reads": (handling(turn_detection=READER), SERVER),
     "a detector that listens": (handling(turn_detection=LISTENER), SERVER),
     "recognition": (handling(turn_detection="stt"), attrs.evolve(SERVER, speech_events=True)),
+    "replies that are asked for": (handling(), ASKED),
     "by hand, the server's turns": (handling(turn_detection="manual"), SERVER_OWNED),
     "by hand": (handling(turn_detection="manual"), attrs.evolve(SERVER, transcribes_open_turns=False)),
 }
@@ -35,7 +37,8 @@ in_every_configuration = pytest.mark.parametrize(
 @functools.cache
 def search(name: str) -> Search:
     """Search a configuration once; what must hold everywhere is checked on every edge."""
-    return Search.of(*CONFIGURATIONS[name])
+    settings, server = CONFIGURATIONS[name]
+    return Search.of(settings, server, asks_replies=server is ASKED)
 
 
 @in_every_configuration
