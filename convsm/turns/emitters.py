@@ -5,18 +5,19 @@ from __future__ import annotations
 import attrs
 
 from convsm.machine.base import Event
+from convsm.machine.effects import Diagnose
 from convsm.machine.events import (
     Interrupt,
-    InterruptionDismissed,
     InterruptionSuspected,
     UserTranscript,
 )
 from convsm.turns import reports
-from convsm.turns.detection import Overlap, count_words
+from convsm.turns.detection import Overlap, OverlapClassifier, Verdict, count_words
 from convsm.turns.effects import Report, ResolveCommit
 from convsm.turns.ending import TurnEnding
 from convsm.turns.events import (
     AgentChanged,
+    CommitUserTurn,
     InterimTranscript,
     OverlapJudged,
     SpeechEnded,
@@ -204,13 +205,22 @@ class TurnEmitters(TurnEnding):
         text = " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
         if not count_words(text):
             return
-        verdict = "interruption"
+        verdict: Verdict = "interruption"
         if self.classifier is not None and self.handling.interruption.mode != "vad":
             duration = max(0.0, event.at - self.began) if self.began is not None else 0.0
-            verdict = self.classifier.classify(Overlap(text, is_final, duration))
+            verdict = self._classify(self.classifier, Overlap(text, is_final, duration))
             if verdict == "unknown" and is_final:
                 verdict = "interruption"
-        self._post(OverlapJudged(verdict, text))  # type: ignore[arg-type]
+        self._post(OverlapJudged(verdict, text))
+
+    def _classify(self, classifier: OverlapClassifier, overlap: Overlap) -> Verdict:
+        # It is the program's; a conversation does not end for its mistakes.
+        try:
+            return classifier.classify(overlap)
+        except Exception as error:
+            what = f"the overlap classifier raised {type(error).__name__}; its verdict counts as unknown"
+            self._emit(Diagnose(what))
+            return "unknown"
 
     def report_overlap(self, event: OverlapJudged) -> None:
         """Tell how the overlap was judged."""
@@ -251,6 +261,11 @@ class TurnEmitters(TurnEnding):
     def _report_interruption(self, event: Event, is_tentative: bool) -> None:
         self._tell_interruption(event, self.began if self.began is not None else event.at, is_tentative)
 
+    def confirm_by_commit(self, event: CommitUserTurn) -> None:
+        """Cut the agent off, if a reply is wanted."""
+        if not event.skip_reply:
+            self.confirm_interruption(event)
+
     def _tell_interruption(self, event: Event, since: float, is_tentative: bool) -> None:
         fact = reports.UserInterruptionDetected(is_tentative, occurred_at=since, known_at=event.at)
         self._tell(fact)
@@ -262,34 +277,6 @@ class TurnEmitters(TurnEnding):
         elif self.is_agent_audible(event) and not self.is_agent_protected(event):
             self._post(Interrupt())
             self._report_interruption(event, is_tentative=False)
-
-    def dismiss_interruption(self, event: Event) -> None:
-        """Let an agent that was paused go on."""
-        self._cancel("dismissal")
-        self._cancel("decision")
-        self.is_pending = False
-        if self.session.is_paused:
-            self._post(InterruptionDismissed())
-        if self.session.is_undecided(event):
-            fact = reports.AgentFalseInterruption(True, occurred_at=event.at, known_at=event.at)
-            self._tell(fact)
-
-    def lift_brief_hold(self, event: Event) -> None:
-        """Let an agent that was held back begin, if it was for a noise only."""
-        if not self.is_serious:
-            self.dismiss_interruption(event)
-
-    def lift_pending(self, event: Event) -> None:
-        """Let the agent go on, if only the turn kept it from that."""
-        if self.is_pending:
-            self.dismiss_interruption(event)
-
-    def arm_dismissal_timer(self, event: Event) -> None:
-        """Wait for words, or for the end of an interruption that was none."""
-        timeout = self.handling.interruption.false_interruption_timeout
-        if self.session.is_undecided(event) and self.is_serious:
-            # Without a timeout nothing pauses; what was paused under other settings goes on.
-            self._arm("dismissal", timeout or 0.0)
 
     def note_pending(self, event: Event) -> None:
         """Remember that the interruption waits for a decision."""
@@ -370,3 +357,5 @@ class TurnEmitters(TurnEnding):
         """Take the new settings."""
         self.handling = event.handling
         self.delays = self.delays.updated(event.handling.endpointing)
+        if not event.handling.aec_warmup_duration:
+            self._cancel("aec_warmup")

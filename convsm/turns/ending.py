@@ -6,7 +6,7 @@ import attrs
 
 from convsm.machine import effects as machine
 from convsm.machine.base import Event
-from convsm.machine.events import Send, UserAudio, UserTranscript
+from convsm.machine.events import InterruptionDismissed, Send, UserAudio, UserTranscript
 from convsm.turns import reports
 from convsm.turns.effects import CancelCommit, CompleteTurn, PredictTurn, Report, ResolveCommit
 from convsm.turns.events import CommitUserTurn, SpeechPaused, TakeFloor, TurnPredicted
@@ -153,6 +153,36 @@ class TurnEnding(Protection):
         late = reports.LateTranscript(turn, event.text, occurred_at=event.at, known_at=event.at)
         self._emit(Report(late))
 
+    # Interruptions that come to nothing
+
+    def dismiss_interruption(self, event: Event) -> None:
+        """Let an agent that was paused go on."""
+        self._cancel("dismissal")
+        self._cancel("decision")
+        self.is_pending = False
+        if self.session.is_paused:
+            self._post(InterruptionDismissed())
+        if self.session.is_undecided(event):
+            fact = reports.AgentFalseInterruption(True, occurred_at=event.at, known_at=event.at)
+            self._emit(Report(fact))
+
+    def lift_brief_hold(self, event: Event) -> None:
+        """Let an agent that was held back begin, if it was for a noise only."""
+        if not self.is_serious:
+            self.dismiss_interruption(event)
+
+    def lift_pending(self, event: Event) -> None:
+        """Let the agent go on, if only the turn kept it from that."""
+        if self.is_pending:
+            self.dismiss_interruption(event)
+
+    def arm_dismissal_timer(self, event: Event) -> None:
+        """Wait for words, or for the end of an interruption that was none."""
+        timeout = self.handling.interruption.false_interruption_timeout
+        if self.session.is_undecided(event) and self.is_serious:
+            # Without a timeout nothing pauses; what was paused under other settings goes on.
+            self._arm("dismissal", timeout or 0.0)
+
     # By hand
 
     def begin_commit(self, event: CommitUserTurn) -> None:
@@ -160,6 +190,10 @@ class TurnEnding(Protection):
         self.commit = event
         self.release_turn(event)
         self.cancel_end_timers(event)
+        if event.skip_reply:
+            # Nothing else would let a paused agent go on, or end it.
+            self.lift_brief_hold(event)
+            self.arm_dismissal_timer(event)
         if self.server.commit is not None:
             self._post(Send(self.server.commit))
 
@@ -194,7 +228,10 @@ class TurnEnding(Protection):
     def finish_commit(self, event: Event) -> None:
         """Answer the commit with the turn's words."""
         commit = self.commit
-        transcript = self._complete(event, commit is not None and commit.skip_reply)
+        is_last_word = commit is not None and commit.skip_reply
+        transcript = self._complete(event, is_last_word)
+        if is_last_word:
+            self.lift_pending(event)
         self._resolve(transcript)
 
     def _resolve(self, transcript: str) -> None:

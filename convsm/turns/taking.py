@@ -48,7 +48,9 @@ def agent_state(session: Session, turn: UserTurn) -> AgentState:
         return "initializing"
     if session.state == "agent_speaking":
         return "speaking"
-    is_awaited = session.state == "tool_running" or turn.state == "committed"
+    is_generating = session.generation != "none" and not session.is_stopping
+    is_requested = session.state == "listening" and (session.wanted is not None or is_generating)
+    is_awaited = session.state == "tool_running" or turn.state == "committed" or is_requested
     return "thinking" if is_awaited else "listening"
 
 
@@ -155,8 +157,8 @@ class TurnTaking:
         before = (session.state, bool(session.calls), session.is_undecided(event))
         self._told += self.drive(session, event)
         after = (session.state, bool(session.calls), session.is_undecided(event))
+        self._report_agent(event)
         if before != after:
-            self._report_agent(event)
             (source, was_busy, was_undecided), (target, is_busy, is_undecided) = before, after
             cause = type(event).__name__
             self._take(

@@ -33,7 +33,18 @@ from convsm.turns.reports import AgentStateChanged, Fact, UserStateChanged
 from convsm.turns.server import TurnServer
 from convsm.turns.taking import TurnTaking
 
-__all__ = ["COMMIT", "FLOOR", "REPLY", "SERVER", "SERVER_OWNED", "TOLERANCE", "Stage", "handling", "near"]
+__all__ = [
+    "COMMIT",
+    "FLOOR",
+    "REPLY",
+    "SERVER",
+    "SERVER_OWNED",
+    "TOLERANCE",
+    "Stage",
+    "base",
+    "handling",
+    "near",
+]
 
 T = TypeVar("T")
 
@@ -237,3 +248,14 @@ class Stage:
     def agent_path(self) -> Iterator[tuple[str, float]]:
         """Return the agent's states after its first."""
         return iter(self.path(AgentStateChanged)[1:])
+
+
+def base(reply: float = 2.0, server_owned: bool = False, **settings: Any) -> Stage:
+    """Return a stage on which the user speaks from 0.5 to 2.5; the agent replies from 3.5 on."""
+    options = {
+        name: settings.pop(name) for name in ("can_pause", "classifier", "needs_audio") if name in settings
+    }
+    if server_owned:
+        stage = Stage(handling(turn_detection="server", **settings), SERVER_OWNED, **options)
+        return stage.user(0.5, 2.5, "Hello there").agent(3.5, reply)
+    return Stage(handling(**settings), reply=reply, **options).user(0.5, 2.5, "Hello there")

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
 from convsm.machine.events import (
-    End,
-    Interrupted,
-    SocketClosed,
-    ToolCalled,
-    ToolCompleted,
     UserTranscript,
 )
 from convsm.turns import WordListClassifier
@@ -20,28 +13,16 @@ from convsm.turns.effects import CompleteTurn
 from convsm.turns.events import (
     InterimTranscript,
     InterruptAgent,
-    MicrophoneMuted,
     SpeechEnded,
     SpeechStarted,
-    TurnHandlingChanged,
 )
 from convsm.turns.reports import (
     AgentFalseInterruption,
     OverlappingSpeech,
-    UserInterruptionDetected,
     UserStateChanged,
     UserTurnCommitted,
 )
-from tests.turns.stage import COMMIT, REPLY, SERVER_OWNED, Stage, handling, near
-
-
-def base(reply: float = 2.0, server_owned: bool = False, **settings: Any) -> Stage:
-    """Return a stage on which the user speaks from 0.5 to 2.5; the agent replies from 3.5 on."""
-    options = {name: settings.pop(name) for name in ("can_pause", "classifier") if name in settings}
-    if server_owned:
-        stage = Stage(handling(turn_detection="server", **settings), SERVER_OWNED, **options)
-        return stage.user(0.5, 2.5, "Hello there").agent(3.5, reply)
-    return Stage(handling(**settings), reply=reply, **options).user(0.5, 2.5, "Hello there")
+from tests.turns.stage import COMMIT, REPLY, SERVER_OWNED, Stage, base, handling, near
 
 
 def test_s1_a_turn_and_its_reply():
@@ -68,28 +49,6 @@ def test_s1_a_server_that_owns_the_turn():
     assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello there"]
 
 
-def test_s2_a_tool_call_behind_a_preamble():
-    stage = base().at(3.6, ToolCalled("call_1", "weather")).at(6.0, ToolCompleted("call_1", "rain"))
-    stage.agent(6.2, 3.0).run(12)
-    assert [name for name, _ in stage.agent_path()] == [
-        "thinking",
-        "speaking",
-        "thinking",
-        "listening",
-        "speaking",
-        "listening",
-    ]
-    assert [time for _, time in stage.agent_path()] == near(3.0, 3.5, 5.5, 6.0, 6.2, 9.2)
-
-
-@pytest.mark.parametrize("expects", [True, False])
-def test_s3_s5_nobody_is_away_while_a_tool_runs(expects):
-    stage = base(user_away_timeout=3.0).at(4.0, ToolCalled("call_1", "slow", {}, expects))
-    stage.at(20.0, ToolCompleted("call_1", "done")).run(30)
-    away = [one.known_at for one in stage.facts(UserStateChanged) if one.new_state == "away"]
-    assert away == near(23.0)
-
-
 def test_s7_an_interruption_that_cannot_pause():
     stage = base(10.0, can_pause=False).user(5.0, 6.0, "Stop!").run(6.6)
     assert list(stage.agent_path())[2:] == [("listening", *near(5.5)), ("thinking", *near(6.5))]
@@ -102,12 +61,6 @@ def test_s8_few_words_do_not_interrupt_and_add_up_within_one_overlap():
     stage.user(5.0, 6.0, "Stop!").user(6.5, 7.5, "ok, stop!", stt_delay=0.0).run(7.9)
     assert stage.when(Flush) == near(7.5)
     assert [stage.speaker.position] == near(4.0)
-
-
-def test_few_words_of_distant_overlaps_do_not_add_up():
-    stage = base(20.0, can_pause=False, interruption={"min_words": 3})
-    stage.user(5.0, 5.5, "yeah").user(9.0, 9.5, "right okay").run(15)
-    assert stage.when(Flush) == []
 
 
 def test_s9_an_agent_that_may_not_be_interrupted_is_not():
@@ -206,73 +159,6 @@ def test_s20_interim_words_interrupt_only_where_nothing_hears_speech(is_heard):
     assert stage.when(Flush) == ([] if is_heard else near(2.1))
 
 
-# Interruptions that pause
-
-
-def test_a_false_interruption_resumes_after_its_silence_and_loses_nothing():
-    stage = base(5.0).user(5.0, 5.7).run(20)
-    assert stage.when(PauseAudio) == near(5.5)
-    assert stage.when(ResumeAudio) == near(5.7 + 0.5 + 2.0)
-    assert [stage.speaker.position] == near(5.0)
-    assert list(stage.agent_path())[2:] == [
-        ("listening", *near(5.5)),
-        ("speaking", *near(8.2)),
-        ("listening", *near(11.2)),
-    ]
-    [fact] = stage.facts(AgentFalseInterruption)
-    assert fact.resumed
-    [found] = stage.facts(UserInterruptionDetected)
-    assert (found.is_tentative, found.occurred_at) == (True, 5.0)
-
-
-def test_words_confirm_an_interruption():
-    stage = base(10.0).user(5.0, 6.0, "Stop!").run(6.9)
-    assert stage.when(PauseAudio) == near(5.5)
-    assert stage.when(Flush) == near(6.2)
-    assert [stage.speaker.position] == near(2.0)
-    assert list(stage.agent_path())[2:] == [("listening", *near(5.5)), ("thinking", *near(6.5))]
-
-
-def test_the_server_confirms_an_interruption():
-    stage = base(10.0, server_owned=True).user(5.0, 5.8).at(5.9, Interrupted(2, 2)).run(12)
-    assert stage.when(PauseAudio) == near(5.5)
-    assert stage.when(Flush) == near(5.9)
-    assert stage.facts(AgentFalseInterruption) == []
-    assert "dismissal" not in stage.timers
-
-
-def test_words_that_come_late_do_not_interrupt_the_reply_to_them():
-    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(0.5, 1.5, "Hello", stt_delay=2.0)
-    stage.agent(3.0, 5.0).run(9)
-    assert stage.when(Flush) == []
-    assert [stage.speaker.position] == near(5.0)
-
-
-def test_speech_that_goes_on_keeps_the_agent_paused():
-    stage = base(10.0).user(5.0, 5.7).user(7.0, 7.6).run(20)
-    assert stage.when(PauseAudio) == near(5.5)
-    assert stage.when(ResumeAudio) == near(7.6 + 0.5 + 2.0)
-
-
-def test_a_pause_within_speech_does_not_count_towards_an_interruption():
-    stage = base(10.0).user(5.0, 5.3).run(12)
-    assert stage.when(PauseAudio) == []
-
-
-def test_without_resuming_every_interruption_is_final():
-    for change in ({"resume_false_interruption": False}, {"false_interruption_timeout": None}):
-        stage = base(10.0, interruption=change).user(5.0, 5.8).run(8)
-        assert stage.when(Flush) == near(5.5)
-        assert stage.when(PauseAudio) == []
-
-
-def test_a_muted_microphone_ends_speech():
-    stage = base(10.0).at(5.05, SpeechStarted(5.0)).at(5.6, MicrophoneMuted()).run(12)
-    assert [one.known_at for one in stage.facts(UserStateChanged)][-1:] == near(5.6)
-    assert stage.when(PauseAudio) == near(5.5)
-    assert stage.when(ResumeAudio) == near(7.6)
-
-
 def test_s25_a_second_utterance_belongs_to_the_turn_until_that_is_committed():
     stage = base(endpointing={"min_delay": 1.0}).user(3.1, 3.8, "and one more thing").run(12)
     assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello there and one more thing"]
@@ -282,37 +168,6 @@ def test_s25_a_second_utterance_belongs_to_the_turn_until_that_is_committed():
         "Hello there",
         "and one more thing",
     ]
-
-
-# F
-
-
-@pytest.mark.parametrize(("min_words", "resumes"), [(5, True), (0, False)])
-def test_f1_f2_an_open_decision_keeps_the_agent_paused_until_it_is_made(min_words, resumes):
-    settings = {"min_words": min_words, "false_interruption_timeout": 0.3}
-    stage = Stage(
-        handling(endpointing={"min_delay": 0.9, "max_delay": 0.9}, interruption=settings), reply=None
-    )
-    stage.agent(0.5, 10.0).user(1.0, 2.0, "no", stt_delay=0.02, silence=0.05).run(6)
-    if resumes:
-        # Speech ended at 2.0; at 2.35 the turn was undecided, at 2.9 it was dropped.
-        assert stage.when(ResumeAudio) == near(2.9)
-        assert len(stage.facts(AgentFalseInterruption)) == 1
-    else:
-        assert stage.when(Flush) == near(2.02)
-        assert stage.facts(AgentFalseInterruption) == []
-
-
-def test_f9_without_an_open_decision_it_resumes_after_the_timeout():
-    stage = Stage(handling(interruption={"false_interruption_timeout": 0.3}), reply=None)
-    stage.agent(0.5, 10.0).user(1.0, 2.0, silence=0.05).run(6)
-    assert stage.when(ResumeAudio) == near(2.35)
-
-
-def test_a_decision_of_the_servers_is_waited_for_but_not_for_ever():
-    stage = base(10.0, server_owned=True, interruption={"false_interruption_timeout": 0.3})
-    stage.user(5.0, 5.8).at(5.6, SpeechStarted(5.5, "server")).run(20)
-    assert stage.when(ResumeAudio) == near(5.8 + 0.5 + 0.3 + 5.0)
 
 
 @pytest.mark.parametrize(("min_delay", "is_held"), [(1.0, True), (0.2, False)])
@@ -331,52 +186,3 @@ def test_s10_text_cuts_the_agent_off_and_the_reply_to_it_plays():
     stage = base(10.0).at(5.0, InterruptAgent()).agent(5.4, 1.0, turn=9).run(9)
     assert [time for name, time in stage.agent_path() if name == "speaking"] == near(3.5, 5.4)
     assert [stage.speaker.position] == near(1.5 + 1.0)
-
-
-def test_s26_what_was_held_back_in_a_tools_silence_is_spoken_afterwards():
-    stage = Stage(handling(interruption={"false_interruption_timeout": 0.2}), reply=None)
-    stage.at(0.5, ToolCalled("call_1", "weather")).user(0.85, 2.0).at(1.2, ToolCompleted("call_1", "rain"))
-    stage.agent(1.5, 1.0).run(6)
-    assert [name for name, _ in stage.agent_path()] == ["thinking", "listening", "speaking", "listening"]
-    assert stage.when(ResumeAudio) == near(2.0 + 0.5 + 0.2)
-    assert [fact.resumed for fact in stage.facts(AgentFalseInterruption)] == [True]
-    assert [stage.speaker.position] == near(1.0)
-
-
-@pytest.mark.parametrize("end", [End(), SocketClosed(1000)])
-def test_f3_nothing_resumes_once_the_conversation_ends(end):
-    stage = base(10.0).user(5.0, 5.8).at(6.5, end).run(12)
-    assert stage.facts(AgentFalseInterruption) == []
-    assert set(stage.timers) <= {"close", "drain"}
-    assert [stage.speaker.position] == near(2.0)
-
-
-def test_f5_speech_that_only_the_server_hears_decides_nothing_by_itself():
-    stage = base(10.0, server_owned=True).user(5.0, 5.8)
-    stage.at(5.6, SpeechStarted(5.5, "server")).at(6.0, SpeechEnded(5.8, "server")).run(12)
-    assert stage.when(ResumeAudio) == near(8.3)
-
-
-def test_p4_p5_settings_that_forbid_a_pause_end_it_at_the_next_silence():
-    stage = base(10.0).user(5.0, 6.0)
-    stage.at(5.7, TurnHandlingChanged(handling(interruption={"false_interruption_timeout": None}))).run(9)
-    assert stage.when(ResumeAudio) == near(6.5)
-
-
-def test_p6_a_manual_interruption_of_a_paused_agent_is_final():
-    stage = base(10.0).user(5.0, 6.0).at(5.7, InterruptAgent()).run(9)
-    assert stage.when(Flush) == near(5.7)
-    assert stage.facts(AgentFalseInterruption) == []
-    assert "dismissal" not in stage.timers
-
-
-def test_speech_whose_end_was_buffered_while_paused_is_played_to_its_last_sample():
-    # The pieces of one turn, the latter of which come while the agent is paused.
-    stage = Stage(handling(), reply=None)
-    for time in (1.0, 1.2, 3.0, 3.2):
-        stage.agent(time, 1.0, turn=1)
-    stage.user(2.0, 2.8).run(20)
-    assert stage.when(PauseAudio) == near(2.5)
-    assert stage.when(ResumeAudio) == near(5.3)
-    assert [stage.speaker.position] == near(4.0)
-    assert list(stage.agent_path())[-1] == ("listening", *near(5.3 + 2.5))
