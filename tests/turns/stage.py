@@ -111,13 +111,14 @@ class Stage:
         classifier: OverlapClassifier | None = None,
         reply: float | None = 2.0,
         reply_after: float = 0.5,
+        hook_delay: float | None = 0.0,
         **options: Any,
     ) -> None:
         self.taking = TurnTaking.of(
             SessionOptions(**options), turn_handling or handling(), server, classifier
         )
         self.now = 0.0
-        self.reply, self.reply_after = reply, reply_after
+        self.reply, self.reply_after, self.hook_delay = reply, reply_after, hook_delay
         self.speaker = Loudspeaker()
         self.timers: dict[str, tuple[float, int]] = {}
         self.told: list[tuple[float, Effect]] = []
@@ -202,8 +203,8 @@ class Stage:
             speaker.is_paused = True
         elif isinstance(effect, machine.ResumeAudio):
             speaker.is_paused = False
-        elif isinstance(effect, CompleteTurn):
-            self.at(self.now, TurnReleased(effect.turn))
+        elif isinstance(effect, CompleteTurn) and self.hook_delay is not None:
+            self.at(self.now + self.hook_delay, TurnReleased(effect.turn))
         elif isinstance(effect, machine.Transmit) and effect.message in (REPLY, FLOOR) and self.reply:
             self._answer(self.reply)
 
@@ -252,9 +253,8 @@ class Stage:
 
 def base(reply: float = 2.0, server_owned: bool = False, **settings: Any) -> Stage:
     """Return a stage on which the user speaks from 0.5 to 2.5; the agent replies from 3.5 on."""
-    options = {
-        name: settings.pop(name) for name in ("can_pause", "classifier", "needs_audio") if name in settings
-    }
+    own = {"can_pause", "classifier", "needs_audio", "hook_delay"} & set(settings)
+    options = {name: settings.pop(name) for name in own}
     if server_owned:
         stage = Stage(handling(turn_detection="server", **settings), SERVER_OWNED, **options)
         return stage.user(0.5, 2.5, "Hello there").agent(3.5, reply)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
+
 from convsm.machine.effects import Flush, PauseAudio
-from convsm.machine.events import Interrupted
-from convsm.turns.events import InterruptAgent
-from convsm.turns.reports import UserInterruptionDetected
-from tests.turns.stage import SERVER_OWNED, Stage, handling, near
+from convsm.machine.events import Interrupted, ResponseEnded, ResponseStarted, ToolCalled, ToolCompleted
+from convsm.turns import WordListClassifier
+from convsm.turns.events import InterruptAgent, RequestAgentReply, SpeechEnded, SpeechStarted
+from convsm.turns.reports import AgentFalseInterruption, UserInterruptionDetected, UserStateChanged
+from tests.turns.stage import FLOOR, REPLY, SERVER, SERVER_OWNED, Stage, handling, near
 
 
 def owned(**settings: object) -> Stage:
@@ -52,3 +55,58 @@ def test_an_interruption_by_hand_is_not_the_users_and_a_late_one_of_the_servers_
 def test_an_interruption_of_nobody_is_not_told():
     stage = owned().at(0.5, Interrupted(1, 1)).run(0.9)
     assert interruptions(stage) == []
+
+
+# Protected speech, tools, and settings
+
+
+def test_speech_that_the_server_hears_leaves_a_protected_agent_alone():
+    server = attrs.evolve(SERVER, speech_events=True)
+    stage = Stage(handling(), server, reply=5.0, asks_replies=True)
+    stage.at(0.5, RequestAgentReply(FLOOR, allow_interruptions=False))
+    stage.at(2.0, SpeechStarted(1.9, "server")).at(3.0, SpeechEnded(2.9, "server")).run(9)
+    assert stage.when(Flush) == stage.when(PauseAudio) == []
+    # Where nothing is protected it would pause.
+    stage = Stage(handling(), server, reply=None).agent(1.0, 5.0)
+    stage.at(2.0, SpeechStarted(1.9, "server")).at(3.0, SpeechEnded(2.9, "server")).run(9)
+    assert stage.when(PauseAudio) == near(2.4)
+
+
+def test_a_server_that_interrupts_all_the_same_ends_the_protection():
+    stage = Stage(handling(), reply=5.0, asks_replies=True)
+    stage.at(0.5, RequestAgentReply(FLOOR, allow_interruptions=False)).at(2.0, Interrupted(1, 2)).run(3.0)
+    assert stage.when(Flush) == near(2.0)
+    assert stage.taking.turn.promises == []
+    assert interruptions(stage) == [(False, 2.0, 2.0)]
+
+
+def test_an_interruption_before_any_sound_leaves_the_agent_listening():
+    stage = Stage(handling(), reply=None, asks_replies=True).at(0.5, RequestAgentReply(REPLY))
+    stage.at(0.7, ResponseStarted(1)).at(1.0, Interrupted(1, 2)).at(1.2, ResponseEnded(1, "cancelled")).run(5)
+    assert list(stage.agent_path()) == [("thinking", *near(0.5)), ("listening", *near(1.0))]
+    assert interruptions(stage) == []
+
+
+def test_filler_speech_during_a_tool_keeps_the_user_from_being_away():
+    stage = Stage(handling(turn_detection="server", user_away_timeout=3.0), SERVER_OWNED)
+    stage.at(0.5, ToolCalled("call_1", "slow")).agent(2.0, 1.0).at(9.0, ToolCompleted("call_1", "done")).run(
+        20
+    )
+    assert list(stage.agent_path()) == [
+        ("thinking", *near(0.5)),
+        ("speaking", *near(2.0)),
+        ("thinking", *near(3.0)),
+        ("listening", *near(9.0)),
+    ]
+    away = [one.known_at for one in stage.facts(UserStateChanged) if one.new_state == "away"]
+    assert away == near(12.0)
+
+
+def test_a_backchannel_that_the_server_takes_for_an_interruption_is_one():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED, WordListClassifier()).agent(1.0, 10.0)
+    stage.user(5.0, 5.8, "uh-huh").at(7.0, Interrupted(2, 2)).run(9)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert len(stage.facts(AgentFalseInterruption)) == 1
+    assert stage.when(Flush) == near(7.0)
+    # What began before the agent went on did not interrupt it.
+    assert interruptions(stage) == [(True, 5.0, 5.5), (False, 7.0, 7.0)]

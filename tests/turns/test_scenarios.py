@@ -1,7 +1,32 @@
-"""The reference's own scenarios on a virtual clock: speech, replies, interruptions."""
+"""The reference's own scenarios on a virtual clock: speech, replies, interruptions.
+
+Where the others are: F, P, S19 and S29 in ``test_false_interruptions``; I in ``test_protected``; S2 to S6,
+S26 and results that survive interruptions in ``test_tools``; S21, L and T in ``test_timers``; endpointing
+in ``test_endpointing``; turn detection in ``test_turn_detection``; commits, close and push-to-talk in
+``test_by_hand``; servers that end turns in ``test_realtime``. Not recreated, for a client of a remote
+agent has no such part:
+
+=============================== ====================================================================
+S16, inbound and outbound calls there is no telephone here; a change while it runs is in S16 below
+S22, S23 recognition errors     the server transcribes; its errors are ``SessionFailed`` or ``Malformed``
+S24 preemptive generation       the server generates
+S25 with preemptive generation  the same; with a hook that takes time it is below
+S30 errors of tools             no tool runs here; ``tests/runtime`` has them
+F8, L8, L9 handoff              one conversation is with one agent
+P2, P3                          the hold before speech: S13
+I5 order of the queue           one request waits at most, so there is no order
+Early close of a user's turn    what was transcribed was told; an uncommitted turn dies with its server
+Hold window of transcripts      transcripts carry no time; what is said right before the end is S18
+Metrics of the end of a turn    ``UserTurnCommitted`` carries both times, S1; figures are observation's
+Waiting for idle                nobody waits in here; that a hook poisons nothing is below
+Silence for recognition only    the microphone reaches detectors before this table: T5
+Filler speech                   the server speaks
+=============================== ====================================================================
+"""
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
@@ -15,6 +40,8 @@ from convsm.turns.events import (
     InterruptAgent,
     SpeechEnded,
     SpeechStarted,
+    TurnHandlingChanged,
+    TurnReleased,
 )
 from convsm.turns.reports import (
     AgentFalseInterruption,
@@ -22,7 +49,7 @@ from convsm.turns.reports import (
     UserStateChanged,
     UserTurnCommitted,
 )
-from tests.turns.stage import COMMIT, REPLY, SERVER_OWNED, Stage, base, handling, near
+from tests.turns.stage import COMMIT, REPLY, SERVER, SERVER_OWNED, Stage, base, handling, near
 
 
 def test_s1_a_turn_and_its_reply():
@@ -186,3 +213,48 @@ def test_s10_text_cuts_the_agent_off_and_the_reply_to_it_plays():
     stage = base(10.0).at(5.0, InterruptAgent()).agent(5.4, 1.0, turn=9).run(9)
     assert [time for name, time in stage.agent_path() if name == "speaking"] == near(3.5, 5.4)
     assert [stage.speaker.position] == near(1.5 + 1.0)
+
+
+@pytest.mark.parametrize(("hook_delay", "requested"), [(0.0, [3.0, 4.3]), (2.0, [6.3])])
+def test_s25_only_the_latest_turn_is_replied_to(hook_delay, requested):
+    # With time to think about a turn, the user has gone on when the first answer comes.
+    stage = base(hook_delay=hook_delay).user(3.1, 3.8, "and one more thing").run(12)
+    assert stage.sent(REPLY) == near(*requested)
+    assert stage.sent(COMMIT) == stage.when(CompleteTurn) == near(3.0, 4.3)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == [
+        "Hello there",
+        "and one more thing",
+    ]
+
+
+def test_a_hook_that_never_answers_poisons_no_later_turn():
+    stage = base(hook_delay=None, user_away_timeout=5.0).run(9)
+    assert stage.sent(REPLY) == []
+    # Whoever is not replied to is free to go away, later.
+    assert list(stage.agent_path()) == [("thinking", *near(3.0)), ("listening", *near(8.0))]
+    stage.hook_delay = 0.0
+    stage.user(9.5, 10.0, "Hello?").run(20)
+    assert stage.sent(REPLY) == near(10.5)
+
+
+def test_a_turn_that_nobody_wants_replied_to_leaves_nobody_thinking():
+    stage = base(hook_delay=None).at(4.0, TurnReleased(1, wants_reply=False)).run(9)
+    assert stage.sent(REPLY) == []
+    assert list(stage.agent_path()) == [("thinking", *near(3.0)), ("listening", *near(4.0))]
+
+
+def test_s16_settings_without_a_warm_up_end_the_one_that_runs():
+    stage = base(10.0, can_pause=False, aec_warmup_duration=3.0).at(3.8, TurnHandlingChanged(handling()))
+    stage.user(4.0, 5.0, "Stop").run(5.9)
+    assert stage.when(Flush) == near(4.5)
+
+
+def test_s28_recognition_that_ends_speech_leaves_the_detector_free_to_hear_the_next():
+    server = attrs.evolve(SERVER, speech_events=True)
+    stage = Stage(handling(turn_detection="stt"), server, reply=None).at(0.55, SpeechStarted(0.5))
+    stage.at(1.2, UserTranscript("one")).at(1.5, SpeechEnded(1.4, "server"))
+    # The detector's own segment ends behind that, and a new one is another turn.
+    stage.at(2.0, SpeechEnded(1.9)).at(3.0, SpeechStarted(2.9)).at(3.5, UserTranscript("two"))
+    stage.at(4.0, SpeechEnded(3.8, "server")).run(6)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["one", "two"]
+    assert stage.sent(COMMIT) == near(1.9, 4.3)

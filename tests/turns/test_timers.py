@@ -1,4 +1,4 @@
-"""Away, transcription timeout, turn limit and turn detectors, on a virtual clock."""
+"""Away, transcription timeout and turn limit, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import attrs
 import pytest
 
 from convsm.machine.events import Interrupt, ToolCalled, UserTranscript
-from convsm.turns.effects import PredictTurn
 from convsm.turns.events import (
     ClearUserTurn,
     InterimTranscript,
-    SpeechEnded,
-    SpeechPaused,
-    SpeechResumed,
     SpeechStarted,
-    TurnPredicted,
+    TakeFloor,
 )
 from convsm.turns.reports import UserStateChanged, UserTranscriptionTimeout, UserTurnExceeded
-from tests.turns.stage import COMMIT, SERVER, SERVER_OWNED, Stage, handling, near
+from tests.turns.stage import COMMIT, FLOOR, SERVER_OWNED, Stage, handling, near
 
 
 def away(stage: Stage) -> list[float]:
@@ -156,87 +152,6 @@ def test_l6_it_adds_up_over_turns_that_nobody_answered():
     assert (fact.transcript, fact.accumulated_transcript) == ("four five six", "one two three four five six")
 
 
-# Detectors
-
-
-class Detector:
-    unlikely_threshold = 0.3
-
-    def __init__(self, is_streaming: bool) -> None:
-        self.is_streaming = is_streaming
-
-    async def probability(self, transcript: str, audio: bytes) -> float:
-        raise AssertionError("the shell asks, not the table")
-
-
-def detecting(is_streaming: bool = False) -> Stage:
-    endpointing = {"min_delay": 0.6, "max_delay": 3.0}
-    settings = handling(turn_detection=Detector(is_streaming), endpointing=endpointing)
-    return Stage(settings, reply=None).user(0.5, 1.5, "Hello")
-
-
-@pytest.mark.parametrize(
-    ("answers", "committed"),
-    [
-        ([(2.05, 1, 0.9)], 2.1),
-        ([(2.05, 1, 0.1)], 4.5),
-        # Too late: it had a second from 2.0 on.
-        ([(3.05, 1, 0.1)], 3.0),
-        ([], 3.0),
-        # The answer to another question.
-        ([(2.05, 7, 0.1)], 3.0),
-        # One answer a question.
-        ([(2.05, 1, 0.1), (2.06, 1, 0.9)], 4.5),
-    ],
-)
-def test_a_detector_chooses_the_delay_within_a_second(answers, committed):
-    stage = detecting()
-    for time, number, probability in answers:
-        stage.at(time, TurnPredicted(number, probability))
-    stage.run(9)
-    assert stage.when(PredictTurn) == near(2.0)
-    assert stage.sent(COMMIT) == near(committed)
-
-
-def test_speech_makes_an_answer_void():
-    stage = detecting().at(2.1, SpeechStarted(2.05)).at(2.2, TurnPredicted(1, 0.9)).at(3.0, SpeechEnded(2.5))
-    stage.at(3.1, TurnPredicted(2, 0.9)).run(9)
-    assert stage.when(PredictTurn) == near(2.0, 3.0)
-    assert stage.sent(COMMIT) == near(3.1)
-
-
-def test_a_detector_that_listens_is_asked_in_the_pause_and_its_answer_holds():
-    stage = detecting(is_streaming=True).at(1.75, TurnPredicted(1, 0.9)).run(9)
-    assert stage.when(PredictTurn) == near(1.7)
-    assert stage.sent(COMMIT) == near(2.1)
-
-
-def test_speech_that_resumes_makes_it_void_and_asks_again():
-    settings = handling(turn_detection=Detector(True), endpointing={"min_delay": 0.6})
-    stage = Stage(settings, reply=None).at(0.55, SpeechStarted(0.5)).at(1.5, SpeechPaused(1.5))
-    stage.at(1.75, TurnPredicted(1, 0.1)).at(1.8, SpeechResumed(1.8)).at(2.5, SpeechPaused(2.5))
-    stage.at(2.6, UserTranscript("so")).at(2.8, TurnPredicted(2, 0.9)).at(3.0, SpeechEnded(2.5)).run(9)
-    assert stage.when(PredictTurn) == near(1.7, 2.7)
-    assert stage.sent(COMMIT) == near(3.1)
-
-
-@pytest.mark.parametrize(("is_local", "committed"), [(True, 1.5), (False, 1.9)])
-def test_recognition_ends_speech_where_it_is_asked_to(is_local, committed):
-    server = attrs.evolve(SERVER, speech_events=True)
-    stage = Stage(handling(turn_detection="stt"), server, reply=None)
-    stage.at(0.55, SpeechStarted(0.5, "local" if is_local else "server"))
-    if is_local:
-        stage.at(1.0, SpeechEnded(0.9))
-    # The wait begins where speech ended, as far as a detector of our own knows better.
-    stage.at(1.2, UserTranscript("so")).at(1.5, SpeechEnded(1.4, "server")).run(5)
-    assert stage.sent(COMMIT) == near(committed)
-
-
-def test_words_without_any_detector_are_a_turn():
-    stage = Stage(handling(), reply=None).at(1.0, UserTranscript("hello")).run(5)
-    assert stage.sent(COMMIT) == near(1.5)
-
-
 def test_tools_and_calls_leave_the_timers_of_the_conversation_alone():
     stage = (
         owned(user_away_timeout=3.0).agent(0.5, 5.0).at(1.0, ToolCalled("call_1", "x")).at(2.0, Interrupt())
@@ -245,3 +160,31 @@ def test_tools_and_calls_leave_the_timers_of_the_conversation_alone():
     assert "settle" in stage.timers
     stage.run(4.1)
     assert stage.taking.state == "tool_running"
+
+
+def test_t6_a_server_that_tells_no_words_is_not_waited_for():
+    silent = attrs.evolve(SERVER_OWNED, user_transcripts=False)
+    stage = Stage(handling(turn_detection="server", transcription_timeout=2.0), silent).user(0.5, 2.5).run(9)
+    assert timeouts(stage) == []
+
+
+def test_l7_the_report_has_the_turn_all_that_was_said_and_for_how_long():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 1.5, "one two three").user(4.0, 5.0, TEN)
+    [fact] = exceeded(stage.run(9))
+    assert fact.transcript == TEN
+    assert fact.accumulated_transcript == f"one two three {TEN}"
+    assert fact.accumulated_word_count == 13
+    assert [fact.duration, fact.occurred_at, fact.known_at] == near(4.7, 5.2, 5.2)
+
+
+def test_the_usual_answer_to_it_is_that_the_agent_takes_the_floor():
+    limit = {"max_duration": 3.0}
+    stage = Stage(handling(user_turn_limit=limit), reply=2.0).at(0.55, SpeechStarted(0.5))
+    stage.at(2.0, UserTranscript("and so on")).run(3.5)
+    assert len(exceeded(stage)) == 1
+    stage.post(TakeFloor(FLOOR))
+    stage.run(9)
+    assert (stage.sent(COMMIT), stage.sent(FLOOR)) == (near(3.5), near(3.5))
+    # Counted anew once the agent was heard.
+    stage.user(10.0, 11.0, "and more").run(14)
+    assert len(exceeded(stage)) == 1
