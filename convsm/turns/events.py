@@ -89,7 +89,7 @@ class InterruptAgent(Event):
     """Silence the agent.
 
     Attributes:
-        force: Whether to do so though the settings protect it.
+        force: Whether to do so though it is protected, by the settings or for one reply.
     """
 
     force: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from convsm.machine import RefusedCommand, SessionOptions
@@ -26,18 +25,16 @@ from convsm.machine.events import (
     UserAudio,
     UserTranscript,
 )
-from convsm.turns.effects import CompleteTurn
 from convsm.turns.events import (
+    CommitUserTurn,
     InterruptAgent,
     RequestAgentReply,
-    SpeechEnded,
     SpeechStarted,
     StartUserTurn,
-    TakeFloor,
 )
 from convsm.turns.reports import UserInterruptionDetected, UserTurnCommitted
 from convsm.turns.taking import TurnTaking
-from tests.turns.stage import COMMIT, FLOOR, REPLY, SERVER, SERVER_OWNED, Stage, handling, near
+from tests.turns.stage import FLOOR, REPLY, SERVER, Stage, handling, near
 
 PROTECTED = RequestAgentReply(FLOOR, allow_interruptions=False)
 SOUND = bytes(range(1, 251)) * 64
@@ -302,80 +299,27 @@ def test_a_request_before_the_server_accepts_is_kept_and_protected(asks):
     assert taking.turn.is_agent_protected(InterruptAgent())
 
 
-# Taking the floor
+def test_the_timer_that_would_interrupt_is_not_even_armed(asks):
+    stage = protecting(asks).at(2.0, SpeechStarted(1.95)).run(2.1)
+    assert "interruption" not in stage.timers
 
 
-def committed(stage: Stage) -> list[tuple[str, float]]:
-    return [(turn.transcript, turn.known_at) for turn in stage.facts(UserTurnCommitted)]
-
-
-def test_l_the_open_turn_ends_as_it_stands_and_the_agent_speaks_over_the_user(asks):
-    stage = Stage(handling(), reply=3.0, asks_replies=asks).at(0.6, SpeechStarted(0.5))
-    stage.at(2.0, UserTranscript("and then")).at(4.0, TakeFloor(FLOOR)).at(6.0, SpeechEnded(5.8)).run(12)
-    assert committed(stage) == [("and then", 4.0)]
-    assert (stage.sent(COMMIT), stage.sent(FLOOR), stage.sent(REPLY)) == (near(4.0), near(4.0), [])
-    assert stage.when(CompleteTurn, skip_reply=True) == near(4.0)
-    assert [time for _, time in stage.agent_path()] == near(4.0, 4.5, 7.5)
-    assert [name for name, _ in stage.agent_path()] == ["thinking", "speaking", "listening"]
-    assert stage.when(PauseAudio) == stage.when(Flush) == []
-    assert forget(stage)
-
-
-def test_a_turn_whose_end_is_awaited_and_one_held_by_hand_end_too():
-    stage = Stage(handling(endpointing={"min_delay": 3.0})).user(0.5, 1.0, "so")
-    stage.at(2.0, TakeFloor(FLOOR)).run(9)
-    assert committed(stage) == [("so", 2.0)]
-    stage = Stage(handling(turn_detection="manual")).at(0.5, StartUserTurn()).at(2.0, TakeFloor(FLOOR)).run(9)
-    assert committed(stage) == [("", 2.0)]
-    assert (stage.sent(COMMIT), stage.sent(FLOOR)) == (near(2.0), near(2.0))
-
-
-def test_words_that_were_kept_for_the_next_turn_are_kept_on():
-    stage = Stage(handling(interruption={"enabled": False}), reply=None).agent(0.1, 3.0)
-    stage.user(0.5, 1.5, "and what about").at(4.0, TakeFloor(FLOOR)).run(5)
-    assert (committed(stage), stage.sent(FLOOR)) == ([], near(4.0))
-    stage.user(8.0, 9.0, "tomorrow").run(10)
-    assert committed(stage) == [("and what about tomorrow", 9.5)]
-
-
-def test_without_an_open_turn_the_agent_is_only_asked_to_speak():
-    stage = Stage(handling()).at(1.0, TakeFloor(FLOOR)).run(9)
-    assert (stage.sent(COMMIT), stage.sent(FLOOR)) == ([], near(1.0))
-    owning = attrs.evolve(SERVER, commit=None)
-    stage = Stage(handling(turn_detection="server"), owning).at(0.5, SpeechStarted(0.4))
-    stage.at(1.0, TakeFloor(FLOOR)).run(2.0)
-    assert (committed(stage), stage.sent(FLOOR)) == ([], near(1.0))
+def test_a_turn_that_was_held_before_is_committed_behind_it(asks):
+    stage = protecting(asks, reply=3.0, turn_detection="manual").at(0.5, StartUserTurn())
+    stage.at(2.0, CommitUserTurn(1)).at(2.1, UserTranscript("so")).run(2.5)
+    assert stage.when(Flush) == []
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["so"]
     assert is_protected(stage)
 
 
-def test_what_was_paused_for_the_user_is_given_up():
-    stage = Stage(handling(), reply=2.0, asks_replies=True).agent(0.5, 9.0).at(1.1, SpeechStarted(1.0))
-    stage.at(4.0, TakeFloor(FLOOR)).run(9)
-    assert stage.when(PauseAudio) == near(1.5)
-    assert stage.when(Flush) == near(4.0)
-    assert stage.sent(FLOOR) == near(4.0)
+def test_the_same_request_again_is_one_request():
+    stage = Stage(handling(), reply=None, asks_replies=True).at(0.5, ToolCalled("call_1", "weather"))
+    stage.at(1.0, PROTECTED, PROTECTED, PROTECTED).run(1.1)
+    assert stage.taking.turn.promises == [FLOOR]
 
 
-@pytest.mark.parametrize("is_twice", [False, True])
-def test_nothing_happens_where_the_agent_has_the_floor_or_cannot_be_asked(is_twice):
-    floor = [TakeFloor(FLOOR)] * (2 if is_twice else 1)
-    stages = [
-        Stage(handling(turn_detection="server"), SERVER_OWNED).at(1.0, *floor),
-        Stage(handling(), reply=None).agent(0.5, 5.0).at(1.0, *floor),
-        Stage(handling(), reply=None).user(0.1, 0.5, "so").at(1.1, *floor),
-        Stage(handling()).at(0.5, End()).at(1.0, *floor),
-    ]
-    for stage in stages:
-        stage.run(2.0)
-        assert stage.sent(FLOOR) == []
-
-
-def test_taking_the_floor_twice_is_taking_it_once(asks):
-    stage = Stage(handling(), asks_replies=asks).at(1.0, TakeFloor(FLOOR)).at(1.2, TakeFloor(FLOOR)).run(9)
-    assert stage.sent(FLOOR) == near(1.0)
-
-
-def test_a_turn_that_is_over_without_a_reply_is_followed_by_one(asks):
-    stage = Stage(handling(), asks_replies=asks).at(0.6, SpeechStarted(0.5)).at(1.0, UserTranscript("so"))
-    stage.at(2.0, TakeFloor(FLOOR)).at(8.0, TakeFloor(FLOOR)).run(12)
-    assert stage.sent(FLOOR) == near(2.0, 8.0)
+def test_replies_come_in_the_order_of_the_requests():
+    stage = Stage(handling(), reply=None).at(0.5, PROTECTED, PROTECTED)
+    stage.agent(1.0, 1.0, turn=1).agent(1.5, 1.0, turn=1).agent(4.0, 1.0, turn=2).agent(6.0, 1.0, turn=3)
+    for time, expected in ((1.6, True), (4.5, True), (6.5, False)):
+        assert is_protected(stage.run(time)) is expected
