@@ -4,6 +4,7 @@ from convsm.turns import effects, events, reports
 from convsm.turns.detection import (
     Overlap,
     OverlapClassifier,
+    SoundClassifier,
     TurnDetector,
     Verdict,
     WordListClassifier,
@@ -19,6 +20,7 @@ __all__ = [
     "Interruption",
     "Overlap",
     "OverlapClassifier",
+    "SoundClassifier",
     "TurnDetector",
     "TurnHandling",
     "TurnServer",

@@ -32,7 +32,8 @@ class TurnContext:
         asides: When the user said what was taken for a backchannel, and what, since the agent began.
         interim: What follows them and is not final.
         overlap_from: How many final transcripts there were when the present overlap began.
-        began: When the present speech began.
+        speech: Number of the present speech, or of the last; from 1.
+        began: When it began.
         last_spoke: When the user was last heard; the anchor of every delay of the turn.
         has_voice: Whether speech has begun and not ended.
         quiet_since: When the present pause in it began; None while there is voice.
@@ -81,6 +82,7 @@ class TurnContext:
     asides: list[tuple[float, str]] = attrs.field(factory=list)
     interim: str = ""
     overlap_from: int = 0
+    speech: int = 0
     began: float | None = None
     last_spoke: float | None = None
     has_voice: bool = False

@@ -10,6 +10,7 @@ __all__ = [
     "BACKCHANNELS",
     "Overlap",
     "OverlapClassifier",
+    "SoundClassifier",
     "TurnDetector",
     "Verdict",
     "WordListClassifier",
@@ -65,6 +66,21 @@ class OverlapClassifier(Protocol):
 
         Args:
             overlap: What the user said.
+        """
+
+
+class SoundClassifier(OverlapClassifier, Protocol):
+    """A classifier that listens too; to words alone it may always answer ``unknown``."""
+
+    async def classify_sound(self, overlap: Overlap, audio: bytes) -> Verdict:
+        """Return the verdict; ``unknown`` leaves it to the words, and to silence.
+
+        Awaited outside the session, for at most 0.7 seconds; later answers, and errors, count as unknown.
+        Asked when the agent is paused, and once more when the user falls silent and nothing is decided.
+
+        Args:
+            overlap: What the user says.
+            audio: How it sounds, with one second before it and three at most, in the session's input format.
         """
 
 

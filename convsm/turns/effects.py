@@ -6,12 +6,14 @@ import attrs
 
 from convsm.machine.base import Event
 from convsm.machine.effects import Effect
+from convsm.turns.detection import Overlap
 from convsm.turns.reports import Fact
 
 __all__ = [
     "EFFECTS",
     "CancelCommit",
     "CompleteTurn",
+    "JudgeSound",
     "Post",
     "PredictTurn",
     "Report",
@@ -40,6 +42,19 @@ class Report(Effect):
     """
 
     fact: Fact
+
+
+@attrs.frozen
+class JudgeSound(Effect):
+    """Ask a classifier that listens about what the user says. Answered by OverlapJudged, or not at all.
+
+    Attributes:
+        speech: Number of the speech, to be carried by the answer.
+        overlap: What is known of it.
+    """
+
+    speech: int
+    overlap: Overlap
 
 
 @attrs.frozen
@@ -113,5 +128,14 @@ class TurnStateChanged(Effect):
 
 EFFECTS: dict[str, type[Effect]] = {
     kind.__name__: kind
-    for kind in (Post, Report, PredictTurn, CompleteTurn, ResolveCommit, CancelCommit, TurnStateChanged)
+    for kind in (
+        Post,
+        Report,
+        JudgeSound,
+        PredictTurn,
+        CompleteTurn,
+        ResolveCommit,
+        CancelCommit,
+        TurnStateChanged,
+    )
 }

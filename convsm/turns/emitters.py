@@ -120,6 +120,7 @@ class TurnEmitters(TurnEnding):
         # Interjections that lie so far apart do not add up to an interruption.
         if self.last_spoke is None or event.began - self.last_spoke > gap:
             self.overlap_from = len(self.words)
+        self.speech += 1
         self.has_voice, self.began, self.last_spoke = True, event.began, event.at
         self.quiet_since, self.voiced_for, self.voiced_since = None, 0.0, event.began
         self.is_serious = False
@@ -202,13 +203,12 @@ class TurnEmitters(TurnEnding):
     def judge_overlap(self, event: UserTranscript | InterimTranscript) -> None:
         """Have the words of this overlap judged."""
         is_final = isinstance(event, UserTranscript)
-        text = " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
+        text = self._overlapping_text()
         if not count_words(text):
             return
         verdict: Verdict = "interruption"
         if self.classifier is not None and self.handling.interruption.mode != "vad":
-            duration = max(0.0, event.at - self.began) if self.began is not None else 0.0
-            verdict = self._classify(self.classifier, Overlap(text, is_final, duration))
+            verdict = self._classify(self.classifier, self._overlap(event, text, is_final))
             if verdict == "unknown" and is_final:
                 verdict = "interruption"
         self._post(OverlapJudged(verdict, text))

@@ -8,7 +8,8 @@ from convsm.machine import effects as machine
 from convsm.machine.base import Event
 from convsm.machine.events import InterruptionDismissed, Send, UserAudio, UserTranscript
 from convsm.turns import reports
-from convsm.turns.effects import CancelCommit, CompleteTurn, PredictTurn, Report, ResolveCommit
+from convsm.turns.detection import Overlap
+from convsm.turns.effects import CancelCommit, CompleteTurn, JudgeSound, PredictTurn, Report, ResolveCommit
 from convsm.turns.events import CommitUserTurn, SpeechPaused, TakeFloor, TurnPredicted
 from convsm.turns.protection import Protection
 from convsm.turns.sound import bytes_per_second, silence
@@ -177,11 +178,24 @@ class TurnEnding(Protection):
             self.dismiss_interruption(event)
 
     def arm_dismissal_timer(self, event: Event) -> None:
-        """Wait for words, or for the end of an interruption that was none."""
+        """Wait for words, or for the end of an interruption that was none; ask about its sound once more."""
         timeout = self.handling.interruption.false_interruption_timeout
         if self.session.is_undecided(event) and self.is_serious:
             # Without a timeout nothing pauses; what was paused under other settings goes on.
             self._arm("dismissal", timeout or 0.0)
+            self.ask_about_sound(event)
+
+    def ask_about_sound(self, event: Event) -> None:
+        """Ask a classifier that listens whether the user wants the floor."""
+        if self._judges_sound():
+            self._emit(JudgeSound(self.speech, self._overlap(event, self._overlapping_text(), False)))
+
+    def _overlapping_text(self) -> str:
+        return " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
+
+    def _overlap(self, event: Event, text: str, is_final: bool) -> Overlap:
+        duration = max(0.0, event.at - self.began) if self.began is not None else 0.0
+        return Overlap(text, is_final, duration)
 
     # By hand
 

@@ -212,10 +212,12 @@ class OverlapJudged(Event):
     Attributes:
         verdict: ``interruption``, ``backchannel`` or ``unknown``.
         text: The words it rests on; empty if it rests on sound.
+        speech: Number of the speech whose sound was judged; 0 if words were.
     """
 
     verdict: Verdict
     text: str = ""
+    speech: int = 0
 
 
 @attrs.frozen

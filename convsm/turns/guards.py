@@ -28,7 +28,7 @@ from convsm.turns.events import (
     TurnPredicted,
     TurnReleased,
 )
-from convsm.turns.promises import Promises
+from convsm.turns.overlaps import Overlaps
 
 __all__ = ["TurnGuards"]
 
@@ -37,7 +37,7 @@ FRESH_SECONDS = 0.5
 
 
 @attrs.define
-class TurnGuards(Promises):
+class TurnGuards(Overlaps):
     """Everything a row can ask. Each guard gets the event that is being handled."""
 
     # The conversation
@@ -165,9 +165,6 @@ class TurnGuards(Promises):
         is_silent = self.session.state not in ("agent_speaking", "closing") and not self.session.is_paused
         return is_speaking and can_hold and is_silent and self.session.is_playable(event)
 
-    def _is_quiet(self, event: Event) -> bool:
-        return self.quiet_since is not None and event.at - self.quiet_since > self.delays.min_delay / 2
-
     # Words
 
     def is_wordless(self, event: UserTranscript) -> bool:
@@ -197,11 +194,6 @@ class TurnGuards(Promises):
         """The agent fell silent just after words that were taken for a backchannel."""
         return event.source == "agent_speaking" != event.target and bool(self._late_asides(event))
 
-    def _late_asides(self, event: AgentChanged) -> list[str]:
-        boundary = self.handling.interruption.backchannel_boundary
-        end = boundary[1] if boundary is not None else 0.0
-        return [text for at, text in self.asides if event.at - at <= end]
-
     def is_clients_turn(self, event: Event) -> bool:
         """This side decides when the turn is over, and not by hand."""
         return not self.handling.is_servers and not self.handling.is_manual
@@ -217,23 +209,6 @@ class TurnGuards(Promises):
 
     # Interruptions
 
-    def _may_interrupt(self) -> bool:
-        # While echo cancellation settles, what is heard may be the agent itself.
-        return self._is_interruptible() and not self.handling.is_manual and "aec_warmup" not in self.timers
-
-    def _can_pause(self) -> bool:
-        interruption = self.handling.interruption
-        return (
-            interruption.resume_false_interruption
-            and interruption.false_interruption_timeout is not None
-            and self.session.audio == "on"
-            and self.session.options.can_pause
-        )
-
-    def _word_count(self) -> int:
-        overlapping = self.words[self.overlap_from :]
-        return count_words(" ".join((*overlapping, self.interim)))
-
     def can_pause_agent(self, event: Event) -> bool:
         """The agent is heard, may be interrupted, and can be paused."""
         return self._may_interrupt() and self.is_agent_audible(event) and self._can_pause()
@@ -244,15 +219,14 @@ class TurnGuards(Promises):
         return self._may_interrupt() and self.is_agent_audible(event) and can_cut
 
     def is_no_overlap(self, event: OverlapJudged) -> bool:
-        """The agent is neither heard nor paused, or may not be interrupted by what is heard."""
+        """The agent is neither heard nor to be interrupted, or the verdict is about earlier speech."""
+        if event.speech not in (0, self.speech):
+            return True
         if self.session.is_undecided(event):
             return False
         # A server may send words late, when it replies to them already; only speech tells that apart.
         is_heard = not self.handling.is_servers or self._began_in_overlap()
         return not (self._may_interrupt() and self.is_agent_audible(event) and is_heard)
-
-    def _began_in_overlap(self) -> bool:
-        return self.began is not None and self.agent_began is not None and self.began > self.agent_began
 
     def is_mere_backchannel(self, event: OverlapJudged) -> bool:
         """The user agrees without wanting the floor, and the agent has been heard for a while."""
@@ -336,9 +310,11 @@ class TurnGuards(Promises):
         return self.handling.is_manual and not self.holds_turn
 
     def is_shielded(self, event: Event) -> bool:
-        """The agent is protected, and the server would interrupt it if it heard the user."""
+        """The agent is protected, or may hear itself, and the server would interrupt it."""
         is_protected = self.is_agent_protected(event) or self._is_reply_protected()
-        return self.handling.interruption.discard_audio_if_uninterruptible and is_protected
+        is_unheard = self.handling.interruption.discard_audio_if_uninterruptible and is_protected
+        # What is heard while echo cancellation settles may be the agent itself.
+        return is_unheard or ("aec_warmup" in self.timers and self.is_agent_audible(event))
 
     # Timers
 

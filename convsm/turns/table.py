@@ -209,7 +209,7 @@ ROWS = (
     row("TimerFired", "speaking", None, when=("is_interruption_due", "is_undecided"),
         do=("take_timer", "note_serious"), why="held back already; now it is more than a noise"),
     row("TimerFired", "speaking", None, when=("is_interruption_due", "can_pause_agent"),
-        do=("take_timer", "note_serious", "suspect_interruption"),
+        do=("take_timer", "note_serious", "suspect_interruption", "ask_about_sound"),
         why="long enough to be meant; words or the server confirm it, silence dismisses it"),
     row("TimerFired", "speaking", None, when=("is_interruption_due", "can_cut_agent"),
         do=("take_timer", "note_serious", "confirm_interruption"), why="long enough, and nothing can pause"),

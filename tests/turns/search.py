@@ -53,7 +53,16 @@ __all__ = ["Node", "Search"]
 # Data that only grows, or that only tells times: two nodes that differ in these alone behave alike.
 _LEFT_OUT = {
     *("session", "handling", "server", "classifier", "delays", "began", "last_spoke", "voiced_for"),
-    *("voiced_since", "pre_roll", "agent_began", "last_token", "turn", "prediction_id", "limit_words"),
+    *(
+        "voiced_since",
+        "pre_roll",
+        "agent_began",
+        "last_token",
+        "turn",
+        "speech",
+        "prediction_id",
+        "limit_words",
+    ),
     *("silent_speech", "timers", "words", "commit", "owed_turn", "limit_began", "silent_speech_began"),
     *("overlap_from", "skips_reply", "has_exceeded", "prediction", "asides"),
     *("promises", "promised_from", "protected_turn", "protected_through", "protected_before"),
