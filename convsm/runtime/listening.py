@@ -22,8 +22,10 @@ __all__ = ["KEPT_SECONDS", "Listening"]
 
 logger = logging.getLogger("convsm.audio")
 
-# Pieces that may wait for the detector: two seconds and more. A detector that slow hears too late anyway.
+# Pieces that may wait for the detector, and how old they may become: one that hears later than that would
+# interrupt what the user has long been answered.
 LIMIT = 100
+LATE_SECONDS = 2.0
 # How much sound is kept for those who judge it: what turn detectors that listen look at.
 KEPT_SECONDS = 8.0
 # How long a detector is waited for that a former session has not let go of.
@@ -122,6 +124,8 @@ class Listening:
         while (piece := self._waiting.get()) is not None and self._is_open:
             audio, at = piece
             self._keep(audio)
+            if self._clock() - at > LATE_SECONDS:
+                continue
             for event in detector.feed(convert(audio), at):
                 self._post(_checked(event))
 

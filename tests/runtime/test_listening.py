@@ -15,7 +15,7 @@ from convsm.errors import AudioError
 from convsm.machine.base import Event
 from convsm.machine.events import AudioFailed
 from convsm.runtime import listening
-from convsm.runtime.listening import KEPT_SECONDS, LIMIT, Listening
+from convsm.runtime.listening import KEPT_SECONDS, LATE_SECONDS, LIMIT, Listening
 from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechStarted
 from tests.runtime.helpers import Log, nothing_is_left, until  # noqa: F401 (a fixture)
 
@@ -101,6 +101,19 @@ def test_what_waits_is_not_heard_after_the_end(stage):
     stage.ear.gate.set()
     stage.listening.join(5)
     assert stage.ear.log.entries == ["reset", (b"ab", 0.0)]
+
+
+def test_a_detector_that_does_not_keep_up_hears_nothing_late(stage):
+    stage.ear.gate = threading.Event()
+    stage.listening.feed(b"ab")
+    until(stage.listening.latest)
+    stage.listening.feed(b"cd")
+    stage.clock.now = LATE_SECONDS + 0.1
+    stage.listening.feed(b"ef")
+    stage.ear.gate.set()
+    stage.posted.wait_for(SpeechStarted(stage.clock.now))
+    assert [entry[0] for entry in stage.ear.log.entries[1:]] == [b"ab", b"ef"]
+    assert stage.listening.latest() == b"abcdef"
 
 
 def test_nothing_is_heard_after_the_end(stage):

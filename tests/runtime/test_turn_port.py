@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convsm import ClientTools, ConfigurationError
+from convsm import ClientTools, ConfigurationError, RealtimeOptions, ServerVad
 from convsm.testing import LoopbackAgent, OpenAILoopbackAgent, openai_script
 from tests.runtime.helpers import Log, nothing_is_left, until  # noqa: F401 (a fixture)
 from tests.runtime.protocols import ELEVENLABS
@@ -124,6 +124,18 @@ def test_the_agent_takes_the_floor_from_a_turn_that_is_too_long(openai):
         call.advance(0.2)
         connection.send(openai_script.UserSaid("And then and then"))
         until(lambda: asked(connection) == [COMMIT, REPLY])
+
+
+def test_the_agent_takes_the_floor_where_the_server_ends_turns_and_waits_to_be_asked(openai):
+    realtime = RealtimeOptions(turn_detection=ServerVad(create_response=False))
+    with talk(openai, turn_handling=LIMITED, realtime=realtime) as call:
+        connection = call.start()
+        call.audio.log.wait_for("start")
+        call.settle()
+        begin_to_speak(call)
+        call.advance(2.1)
+        connection.send(openai_script.UserSaid("And then and then"))
+        until(lambda: asked(connection) == [REPLY])
 
 
 @pytest.mark.parametrize("hook", [print, lambda fact: 1 / 0])
