@@ -57,6 +57,7 @@ class AsyncConversation(ConversationBase[AsyncDriver], AsyncTurnCalls):
         Raises:
             RefusedCommand: It was started already and has not ended.
             ConfigurationError: The options contradict each other.
+            AudioError: Turn handling needs a voice detector, and there is none.
             OSError: The recording cannot be written.
         """
         is_started = False

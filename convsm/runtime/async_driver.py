@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -110,7 +111,15 @@ class AsyncDriver(Driver):
             elif inspect.iscoroutinefunction(part.join):
                 await part.join(remaining)
             else:
-                await loop.run_in_executor(None, part.join, remaining)
+                await _on_thread(part.join, remaining)
         if self.is_recorded:
-            remaining = max(0.0, deadline - loop.time())
-            await loop.run_in_executor(None, self.finish_recording, remaining)
+            await _on_thread(self.finish_recording, max(0.0, deadline - loop.time()))
+
+
+async def _on_thread(wait: Callable[[float], object], seconds: float) -> None:
+    """Have a thread wait for so many seconds at most; not longer either if all threads are the program's."""
+    waiting = asyncio.get_running_loop().run_in_executor(None, wait, seconds)
+    await asyncio.wait([waiting], timeout=seconds)
+    if waiting.done():
+        waiting.result()
+    waiting.cancel()  # it never began, or is about to end

@@ -158,7 +158,8 @@ class ConversationOptions:
             turn_handling: Who has the floor: a ``TurnHandling``, or a mapping of what is to differ from the
                 defaults. None leaves it all to the server; then nothing of turn handling may be given.
             voice_detector: Hears the user speak on this side. ``auto`` is Silero's model if the extra
-                ``convsm[vad]`` is installed; None leaves it to the server.
+                ``convsm[vad]`` is installed; None leaves it to the server. One of your own listens in one
+                session at a time; another session waits five seconds for it and then goes without.
             overlap_classifier: Tells a listener's "mhm" from an interruption.
             on_user_turn_completed: Asked about each turn of the user's that is over, before a reply is
                 asked for; runs like a tool. It may raise ``StopResponse``.
@@ -194,8 +195,13 @@ class ConversationOptions:
         elif agent_id is None or requires_auth is None:
             missing = "agent_id" if agent_id is None else "requires_auth"
             raise TypeError(f"{type(self).__name__}() needs {missing} with an ElevenLabs client")
+        if isinstance(voice_detector, str) and voice_detector != "auto":
+            raise ConfigurationError(
+                f"voice_detector is a VoiceDetector, 'auto' or None, not {voice_detector!r}"
+            )
         if turn_handling is None:
             _refuse_all_of_turn_handling(
+                voice_detector=None if isinstance(voice_detector, str) else voice_detector,
                 overlap_classifier=overlap_classifier,
                 on_user_turn_completed=on_user_turn_completed,
                 on_user_turn_exceeded=on_user_turn_exceeded,

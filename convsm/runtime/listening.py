@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 from convsm.audio.companding import to_pcm
@@ -14,22 +16,29 @@ from convsm.audio.resampling import Resampler
 from convsm.audio.vad import RATE, VoiceDetector
 from convsm.errors import AudioError
 from convsm.machine.events import AudioFailed, Event
-from convsm.turns.events import SpeechEnded
+from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechResumed, SpeechStarted
 
 __all__ = ["KEPT_SECONDS", "Listening"]
 
 logger = logging.getLogger("convsm.audio")
 
-# Pieces that may wait for the detector: two seconds and more. A detector that slow hears too late anyway.
+# Pieces that may wait for the detector, and how old they may become: one that hears later than that would
+# interrupt what the user has long been answered.
 LIMIT = 100
+LATE_SECONDS = 2.0
 # How much sound is kept for those who judge it: what turn detectors that listen look at.
 KEPT_SECONDS = 8.0
+# How long a detector is waited for that a former session has not let go of.
+BUSY_SECONDS = 5.0
 
 
 class Listening:
     """Gives the microphone's sound to a voice detector and posts what that hears.
 
     ``feed`` may be called by any thread and never waits; all else belongs to whoever owns the session.
+
+    Attributes:
+        has_failed: Whether it has given up listening.
     """
 
     def __init__(
@@ -37,7 +46,7 @@ class Listening:
         make_detector: Callable[[], VoiceDetector],
         post: Callable[[Event], None],
         clock: Callable[[], float],
-        is_needed: bool,
+        is_needed: Callable[[], bool],
     ) -> None:
         """Prepare; no thread starts before ``start``.
 
@@ -45,7 +54,8 @@ class Listening:
             make_detector: Makes the detector, on its thread, which may take a while.
             post: Takes events from ordinary threads.
             clock: Monotonic seconds.
-            is_needed: Whether nobody else would hear a turn end, so that a failure is one of the session's.
+            is_needed: Tells whether nobody else would hear a turn end, so that a failure is one of the
+                session's.
         """
         self._make_detector = make_detector
         self._post = post
@@ -58,6 +68,7 @@ class Listening:
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self._most_bytes = 0
+        self.has_failed = False
         self._is_open = False
         self._thread: threading.Thread | None = None
 
@@ -65,10 +76,14 @@ class Listening:
         """Begin to listen to sound in a format."""
         self._is_open = True
         self._most_bytes = input_format.bytes_of(KEPT_SECONDS)
-        self._thread = threading.Thread(
-            target=self._run, args=(input_format,), name="convsm-voice", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(input_format,), name="convsm-voice", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread to be had
+            self._is_open = False
+            self._fail(f"Nothing can listen on this side: {error}")
+        else:
+            self._thread = thread
 
     def feed(self, audio: bytes) -> None:
         """Take a piece of the microphone's sound, whose last sample was heard just now."""
@@ -81,7 +96,7 @@ class Listening:
             return b"".join(self._kept)
 
     def close(self) -> None:
-        """Listen no more; the thread ends by itself."""
+        """Listen no more, not to what waits either; the thread ends by itself."""
         self._is_open = False
         self._waiting.put(None)
 
@@ -92,10 +107,13 @@ class Listening:
 
     def _run(self, input_format: AudioFormat) -> None:
         try:
-            self._listen(self._make_detector(), _converter(input_format))
+            detector = self._make_detector()
+            with _alone(detector):
+                self._listen(detector, _converter(input_format))
         except AudioError as error:
             self._fail(str(error))
-        except Exception as error:
+        except BaseException as error:
+            # Even SystemExit: nobody would hear any more, and nobody would know.
             logger.debug("the voice detector raised", exc_info=error)
             self._fail(f"The voice detector raised {type(error).__name__}: {error}")
         finally:
@@ -103,11 +121,13 @@ class Listening:
 
     def _listen(self, detector: VoiceDetector, convert: Callable[[bytes], bytes]) -> None:
         detector.reset()
-        while (piece := self._waiting.get()) is not None:
+        while (piece := self._waiting.get()) is not None and self._is_open:
             audio, at = piece
             self._keep(audio)
+            if self._clock() - at > LATE_SECONDS:
+                continue
             for event in detector.feed(convert(audio), at):
-                self._post(event)
+                self._post(_checked(event))
 
     def _keep(self, audio: bytes) -> None:
         with self._lock:
@@ -117,9 +137,10 @@ class Listening:
                 self._kept_bytes -= len(self._kept.popleft())
 
     def _fail(self, message: str) -> None:
+        self.has_failed = True
         # Nobody would ever say that the user fell silent.
         self._post(SpeechEnded(self._clock()))
-        if self._is_needed:
+        if self._is_needed():
             self._post(AudioFailed(message))
         else:
             logger.error("%s; only the server hears from now on whether the user speaks", message)
@@ -130,3 +151,44 @@ def _converter(input_format: AudioFormat) -> Callable[[bytes], bytes]:
         return lambda audio: to_pcm(audio, input_format)
     resampler = Resampler(input_format.rate, RATE)
     return lambda audio: resampler.convert(to_pcm(audio, input_format))
+
+
+# Detectors that listen right now, by identity, for they need not be hashable.
+_busy: set[int] = set()
+_let_go = threading.Condition()
+
+
+@contextmanager
+def _alone(detector: VoiceDetector) -> Iterator[None]:
+    """Have a detector for this thread alone; the user's own serves one session after the other.
+
+    Raises:
+        AudioError: It still listens elsewhere.
+    """
+    key = id(detector)
+    with _let_go:
+        if not _let_go.wait_for(lambda: key not in _busy, BUSY_SECONDS):
+            raise AudioError("The voice_detector listens in another session; give each one of its own.")
+        _busy.add(key)
+    try:
+        yield
+    finally:
+        with _let_go:
+            _busy.discard(key)
+            _let_go.notify_all()
+
+
+def _checked(event: Event) -> Event:
+    """Return what a detector says was heard.
+
+    Raises:
+        TypeError: It is nothing that can be heard.
+    """
+    at = math.nan
+    if isinstance(event, SpeechStarted | SpeechPaused | SpeechResumed):
+        at = event.began
+    elif isinstance(event, SpeechEnded):
+        at = event.ended
+    if math.isfinite(at):
+        return event
+    raise TypeError(f"it returned {event!r}, which is no speech at a time")

@@ -126,7 +126,7 @@ class ThreadedTimers:
                     continue
                 remaining = deadline - time.monotonic()
                 if remaining > 0:
-                    self._condition.wait(remaining)
+                    self._condition.wait(min(remaining, threading.TIMEOUT_MAX))
                     continue
                 heapq.heappop(self._heap)
                 del self._armed[key]

@@ -108,8 +108,8 @@ class ToolRunner:
             The call stays open then. None answers it with an error.
         approve: The approval handler: takes the request, returns a bool or an awaitable of one. None
             leaves requests to others.
-        max_workers: Plain handlers that run at once; further ones wait in order. 16 is far above
-            what a conversation has open, and a bound for a server that goes wild.
+        max_workers: Plain handlers that run at once, and as many of what is no tool; further ones wait in
+            order. 16 is far above what a conversation has open, and a bound for a server that goes wild.
         max_open: Calls that are open at once, running and waiting; further ones are refused.
     """
 
@@ -122,17 +122,21 @@ class ToolRunner:
     _max_workers: int = attrs.field(default=16, kw_only=True, validator=_positive)
     _max_open: int = attrs.field(default=256, kw_only=True, validator=_positive)
 
-    # Guards all below and wakes idle workers. Its lock is reentrant, because a signal handler or a
-    # finalizer may end the session on a thread that is inside; it is never held while a handler runs.
-    _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False, repr=False)
+    # Guards all below. It is reentrant, because a signal handler or a finalizer may end the session on a
+    # thread that is inside; it is never held while a handler runs.
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False)
     _open: dict[tuple[str, str], Call] = attrs.field(factory=dict, init=False, repr=False)
     _workers: Workers[Call] = attrs.field(init=False, repr=False)
+    _consulted: Workers[Call] = attrs.field(init=False, repr=False)
     _loop: ToolLoop | None = attrs.field(default=None, init=False, repr=False)
     _timers: ToolTimers | None = attrs.field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._workers = Workers(self._changed, self._serve, self._max_workers)
+        # Two, so that hooks that never return hold up no tool.
+        self._workers, self._consulted = (
+            Workers(threading.Condition(self._lock), self._serve, self._max_workers) for _ in range(2)
+        )
 
     def run(self, call: RunTool) -> None:
         """Start a tool call. Exactly one ToolCompleted follows unless the call is cancelled.
@@ -200,7 +204,7 @@ class ToolRunner:
         Cancelled coroutines have one second for their cleanup. Waits for nothing: threads end when
         what they run has ended, and a post that has begun is not called back.
         """
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
@@ -209,6 +213,7 @@ class ToolRunner:
             for call in calls:
                 self._abandon(call)
             self._workers.close()
+            self._consulted.close()
             if self._loop is not None:
                 self._loop.close()
             if isinstance(self._timers, ThreadedTimers) and self._given_timers is None:
@@ -234,7 +239,7 @@ class ToolRunner:
             self._start_on_worker(call)
 
     def _admit(self, call: Call) -> bool:
-        with self._changed:
+        with self._lock:
             if self._closed or call.key in self._open:
                 return False
             is_crowded = len(self._open) >= self._max_open
@@ -253,7 +258,7 @@ class ToolRunner:
     def _set_timer(self, call: Call) -> None:
         if call.timeout is None or math.isinf(call.timeout):
             return
-        with self._changed:
+        with self._lock:
             if not self._is_open(call):
                 return
             if self._timers is None:
@@ -263,7 +268,7 @@ class ToolRunner:
             self._timers.set(call.key, call.timeout, partial(self._expire, call))
 
     def _expire(self, call: Call) -> None:
-        with self._changed:
+        with self._lock:
             if not self._is_open(call):
                 return
             del self._open[call.key]
@@ -275,14 +280,14 @@ class ToolRunner:
         return self._open.get(call.key) is call
 
     def _give_up(self, key: tuple[str, str]) -> None:
-        with self._changed:
+        with self._lock:
             call = self._open.pop(key, None)
             if call is not None:
                 self._abandon(call)
 
     def _abandon(self, call: Call) -> None:
         self._cancel_timer(call)
-        self._workers.give_up(call)
+        self._workers_of(call).give_up(call)
         if self._loop is not None:
             self._loop.call_if_there(self._cancel_task, call)
 
@@ -291,7 +296,7 @@ class ToolRunner:
             self._timers.cancel(call.key)
 
     def _complete(self, call: Call, outcome: Outcome) -> None:
-        with self._changed:
+        with self._lock:
             if not self._is_open(call):
                 return
             del self._open[call.key]
@@ -310,11 +315,14 @@ class ToolRunner:
 
     def _start_on_worker(self, call: Call) -> None:
         try:
-            with self._changed:
+            with self._lock:
                 if self._is_open(call):
-                    self._workers.submit(call)
+                    self._workers_of(call).submit(call)
         except RuntimeError as error:  # no further thread to be had
             self._refuse(call, error)
+
+    def _workers_of(self, call: Call) -> Workers[Call]:
+        return self._workers if call.key[0] == "tool" else self._consulted
 
     def _serve(self, call: Call) -> None:
         started = self._call(call)
@@ -332,7 +340,7 @@ class ToolRunner:
     def _start_on_loop(self, call: Call, awaitable: Awaitable[Any] | None) -> None:
         """Start the handler of a call, or go on with the awaitable that it returned."""
         try:
-            with self._changed:
+            with self._lock:
                 wanted = self._is_open(call)
                 if wanted:
                     if self._loop is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,12 +10,16 @@ from convsm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncio
+    import concurrent.futures
 
     from convsm.machine.base import Event
     from convsm.runtime.turn_port import Commit, TurnPort
     from convsm.turns import TurnHandling
 
-__all__ = ["AsyncTurnCalls", "TurnCalls"]
+__all__ = ["FLUSH_LIMIT", "AsyncTurnCalls", "TurnCalls"]
+
+# Seconds of silence that a commit may send: as much audio as may wait to be sent.
+FLUSH_LIMIT = 10.0
 
 
 class TurnTaker(Protocol):
@@ -49,8 +53,10 @@ class _Calls:
     def _commit(self, future: Any, seconds: tuple[float, float], skip_reply: bool) -> None:
         driver = self._started("commit_user_turn")
         _turns_of(driver, "commit_user_turn")
-        if min(seconds) < 0:
+        if not all(math.isfinite(duration) and duration >= 0 for duration in seconds):
             raise ValueError("transcript_timeout and stt_flush_duration are seconds, at least 0.")
+        if seconds[1] > FLUSH_LIMIT:
+            raise ValueError(f"stt_flush_duration is at most {FLUSH_LIMIT:g} seconds.")
         driver.commit(future, *seconds, skip_reply)
         if future.done() and not future.cancelled() and future.exception() is not None:
             raise future.exception()
@@ -60,9 +66,9 @@ class _Calls:
         from convsm.turns.events import TurnHandlingChanged
 
         driver = self._started("update_turn_handling")
-        turn = _turns_of(driver, "update_turn_handling").taking.turn
-        handling = TurnHandling.of(settings, turn.handling)
-        turn.server.check(handling, turn.classifier is not None)
+        turns = _turns_of(driver, "update_turn_handling")
+        handling = TurnHandling.of(settings, turns.taking.turn.handling)
+        turns.check(handling)
         driver.command(TurnHandlingChanged(handling))
 
 
@@ -92,20 +98,22 @@ class TurnCalls(_Calls):
         Args:
             transcript_timeout: How long to wait for the last words, in seconds, at least 0.
             stt_flush_duration: How much silence to send to a server that ends turns itself, in
-                seconds, at least 0.
+                seconds, 0 to 10.
             skip_reply: Whether the agent is not to reply.
 
         Returns:
             The turn's words, once they are known; empty if nothing was said in time, or the session ended.
-            It is settled in every case.
+            It is settled in every case. What is added with ``add_done_callback`` runs on a thread of its own.
 
         Raises:
             RuntimeError: There is no open session, the agent speaks and no turn is open, or this server
                 cannot skip its reply.
-            ValueError: A duration is negative.
+            ValueError: A duration is out of its range.
             ConfigurationError: The conversation has no turn handling.
         """
-        future: concurrent.futures.Future[str] = concurrent.futures.Future()
+        from convsm.runtime.commits import CommitFuture  # on use: others do not pay for it
+
+        future = CommitFuture()
         self._commit(future, (transcript_timeout, stt_flush_duration), skip_reply)
         return future
 
@@ -167,7 +175,7 @@ class AsyncTurnCalls(_Calls):
         Args:
             transcript_timeout: How long to wait for the last words, in seconds, at least 0.
             stt_flush_duration: How much silence to send to a server that ends turns itself, in
-                seconds, at least 0.
+                seconds, 0 to 10.
             skip_reply: Whether the agent is not to reply.
         """
         import asyncio

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
+import numbers
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import attrs
 
 from convsm.audio.formats import AudioFormat
-from convsm.errors import StopResponse
+from convsm.errors import ConfigurationError, StopResponse
 from convsm.machine import Session
 from convsm.machine.effects import Effect
 from convsm.machine.events import Event, Informed
@@ -23,7 +24,7 @@ from convsm.runtime.listening import Listening
 from convsm.runtime.tool_outcome import Outcome, runs_on_loop
 from convsm.runtime.tool_runner import Call
 from convsm.runtime.wiring import TurnSetup
-from convsm.turns import TurnTaking, UserTurn
+from convsm.turns import TurnHandling, TurnServer, TurnTaking, UserTurn
 from convsm.turns.effects import (
     CancelCommit,
     CompleteTurn,
@@ -125,8 +126,7 @@ class TurnPort:
         self._consult = consult
         self._listening: Listening | None = None
         if setup.make_detector is not None:
-            is_needed = not (setup.handling.is_servers or setup.handling.is_manual)
-            self._listening = Listening(setup.make_detector, post_from_thread, clock, is_needed)
+            self._listening = Listening(setup.make_detector, post_from_thread, clock, self._needs_ears)
         # Bounded by their callers: each is settled by the machine, at the latest when the session ends.
         self._commits: dict[int, Commit] = {}
         self._numbers = itertools.count(1)
@@ -143,6 +143,31 @@ class TurnPort:
     def interruption(self, force: bool) -> Event:
         """Return the command that silences the agent."""
         return InterruptAgent(force)
+
+    def check(self, handling: TurnHandling) -> None:
+        """Check settings that are to hold from now on.
+
+        Raises:
+            ConfigurationError: The server, or this side, cannot do what they need.
+        """
+        turn = self.taking.turn
+        turn.server.check(handling, turn.classifier is not None)
+        if handling.is_servers and turn.server.commit is not None:
+            raise ConfigurationError(
+                "turn_detection: the session was opened so that this side ends turns; start another one with "
+                "'server' to leave that to the server"
+            )
+        has_ears = self._listening is not None and not self._listening.has_failed
+        needs_ears = _needs_ears(handling, turn.server) and not self.taking.session.options.text_only
+        if needs_ears and not has_ears:
+            raise ConfigurationError(
+                f"turn_detection is {handling.turn_detection!r}, and nothing hears speech on this side; "
+                "start another session with a voice_detector"
+            )
+
+    def _needs_ears(self) -> bool:
+        turn = self.taking.turn
+        return _needs_ears(turn.handling, turn.server)
 
     # The microphone
 
@@ -243,10 +268,22 @@ class TurnPort:
     def _report(self, effect: Report) -> None:
         fact = effect.fact
         self._publish(fact)
+        if type(fact) is not UserTurnExceeded:
+            return
         hook = self._setup.on_user_turn_exceeded
-        if type(fact) is UserTurnExceeded and hook is not None:
+        if hook is not None:
             key = ("exceeded", str(next(self._numbers)))
             self._consult(Call(key, "on_user_turn_exceeded", hook, fact, _nothing, _ignored))
+            return
+        turn = self.taking.turn
+        if turn.server.reply is not None and not turn.handling.is_manual and turn.commit is None:
+            # Nobody waits for this commit.
+            self._post(CommitUserTurn(next(self._numbers)))
+
+
+def _needs_ears(handling: TurnHandling, server: TurnServer) -> bool:
+    """Whether no turn would end if nothing heard speech on this side."""
+    return not (handling.is_servers or handling.is_manual or server.speech_events)
 
 
 def _fact(event: Event) -> Event | None:
@@ -297,7 +334,8 @@ def _wish(name: str, value: object) -> Outcome:
 
 
 def _probability(name: str, value: object) -> Outcome:
-    if isinstance(value, int | float) and 0 <= value <= 1:
+    # NumPy's numbers too, which models return.
+    if isinstance(value, numbers.Real) and 0 <= float(value) <= 1:
         return Outcome(repr(float(value)), False)
     return Outcome(f"it returned {value!r}, not a probability from 0 to 1", True)
 

@@ -14,9 +14,10 @@ from convsm.audio.vad import LoudnessModel, SpeechDetector
 from convsm.errors import AudioError
 from convsm.machine.base import Event
 from convsm.machine.events import AudioFailed
-from convsm.runtime.listening import KEPT_SECONDS, LIMIT, Listening
+from convsm.runtime import listening
+from convsm.runtime.listening import KEPT_SECONDS, LATE_SECONDS, LIMIT, Listening
 from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechStarted
-from tests.runtime.helpers import Log, nothing_is_left  # noqa: F401 (a fixture)
+from tests.runtime.helpers import Log, nothing_is_left, until  # noqa: F401 (a fixture)
 
 
 class Clock:
@@ -50,7 +51,7 @@ class Ear:
 class Stage:
     def __init__(self, make: Any = None, name: str = "pcm_16000", is_needed: bool = False) -> None:
         self.ear, self.clock, self.posted = Ear(), Clock(), Log()
-        self.listening = Listening(make or (lambda: self.ear), self.posted.add, self.clock, is_needed)
+        self.listening = Listening(make or (lambda: self.ear), self.posted.add, self.clock, lambda: is_needed)
         self.listening.start(audio_format(name))
 
     def close(self) -> None:
@@ -86,8 +87,33 @@ def test_feeding_never_waits_and_what_is_too_much_is_left_out(stage):
     for _ in range(3 * LIMIT):
         stage.listening.feed(b"ab")
     stage.ear.gate.set()
+    stage.ear.log.wait_for(lambda entry: entry != "reset", LIMIT)
     stage.close()
-    assert LIMIT <= len(stage.ear.log.entries) <= LIMIT + 2
+    assert len(stage.ear.log.entries) <= LIMIT + 2
+
+
+def test_what_waits_is_not_heard_after_the_end(stage):
+    stage.ear.gate = threading.Event()
+    for _ in range(10):
+        stage.listening.feed(b"ab")
+    until(stage.listening.latest)
+    stage.listening.close()
+    stage.ear.gate.set()
+    stage.listening.join(5)
+    assert stage.ear.log.entries == ["reset", (b"ab", 0.0)]
+
+
+def test_a_detector_that_does_not_keep_up_hears_nothing_late(stage):
+    stage.ear.gate = threading.Event()
+    stage.listening.feed(b"ab")
+    until(stage.listening.latest)
+    stage.listening.feed(b"cd")
+    stage.clock.now = LATE_SECONDS + 0.1
+    stage.listening.feed(b"ef")
+    stage.ear.gate.set()
+    stage.posted.wait_for(SpeechStarted(stage.clock.now))
+    assert [entry[0] for entry in stage.ear.log.entries[1:]] == [b"ab", b"ef"]
+    assert stage.listening.latest() == b"abcdef"
 
 
 def test_nothing_is_heard_after_the_end(stage):
@@ -147,3 +173,82 @@ def test_one_without_whom_no_turn_would_end_ends_the_session():
     stage = Stage(make, is_needed=True)
     stage.posted.wait_for(AudioFailed("nothing hears"))
     stage.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        ["speech"],
+        [AudioFailed("mine")],
+        [SpeechStarted(math.nan)],
+        [SpeechEnded("now")],  # type: ignore[arg-type]
+    ],
+)
+def test_a_detector_that_answers_nonsense_has_failed(answer, caplog):
+    ear = Ear()
+    ear.feed = lambda audio, at: answer  # type: ignore[method-assign]
+    stage = Stage(lambda: ear)
+    stage.listening.feed(b"ab")
+    stage.posted.wait_for(SpeechEnded(0.0))
+    stage.close()
+    assert stage.posted.entries == [SpeechEnded(0.0)]
+    assert "The voice detector raised TypeError" in caplog.text
+
+
+def test_one_that_leaves_its_thread_has_failed(stage, caplog):
+    stage.ear.error = SystemExit(3)
+    stage.listening.feed(b"ab")
+    stage.posted.wait_for(SpeechEnded(0.0))
+    stage.close()
+    assert "SystemExit" in caplog.text
+
+
+def test_a_detector_serves_one_session_after_the_other():
+    ear, gate = Ear(), threading.Event()
+    ear.gate = gate
+    former = Stage(lambda: ear)
+    former.listening.feed(b"ab")
+    until(former.listening.latest)
+    former.listening.close()
+    ear.gate = None
+    later = Stage(lambda: ear)
+    later.listening.feed(b"cd")
+    try:
+        assert ear.log.entries == ["reset"]
+    finally:
+        gate.set()
+    later.posted.wait_for(SpeechStarted(0.0))
+    later.close()
+    former.close()
+    assert [entry if entry == "reset" else entry[0] for entry in ear.log.entries] == [
+        "reset",
+        b"ab",
+        "reset",
+        b"cd",
+    ]
+
+
+def test_a_detector_does_not_serve_two_sessions_at_once(monkeypatch):
+    monkeypatch.setattr(listening, "BUSY_SECONDS", 0.01)
+    ear = Ear()
+    first = Stage(lambda: ear)
+    ear.log.wait_for("reset")
+    second = Stage(lambda: ear, is_needed=True)
+    second.posted.wait_for(
+        lambda event: isinstance(event, AudioFailed) and "another session" in event.message
+    )
+    second.close()
+    first.close()
+
+
+def test_without_a_thread_nothing_is_heard(monkeypatch):
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        stage = Stage(is_needed=True)
+    stage.listening.feed(b"ab")
+    stage.close()
+    assert [type(event) for event in stage.posted.entries] == [SpeechEnded, AudioFailed]

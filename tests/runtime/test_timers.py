@@ -189,3 +189,16 @@ def test_the_clock_is_the_one_that_deadlines_are_reckoned_by(time):
     timers = ThreadedTimers(lambda: None)
     time.now = 7.0
     assert timers.clock() == 7.0
+
+
+def test_a_timer_that_nobody_will_see_fire_disturbs_no_other():
+    fired = Log()
+    timers = ThreadedTimers(lambda: fired.add("woken"))
+    timers.set("for ever", 1e300, lambda: fired.add("for ever"))
+    for _ in range(2):
+        timers.wake()
+    fired.wait_for("woken")
+    timers.set("soon", 0.01, lambda: fired.add("soon"))
+    fired.wait_for("soon")
+    timers.close()
+    timers.join(PATIENCE)

@@ -346,9 +346,9 @@ def test_plain_handlers_run_at_once_up_to_the_limit_and_further_ones_wait(bench:
 def wait_until_idle(session: Bench, workers: int) -> None:
     """Wait until so many workers are idle; a worker is shortly after its post, and nothing tells."""
     runner: Any = session.runner
-    with runner._changed:
+    with runner._lock:
         while runner._workers.idle < workers:
-            runner._changed.wait(0.001)
+            runner._workers._changed.wait(0.001)
 
 
 def test_an_idle_worker_is_used_again(bench: MakeBench):

@@ -220,3 +220,14 @@ def test_whoever_is_to_end_turns_has_to_hear(agent, monkeypatch):
         talk(agent, turn_handling=VAD, voice_detector="auto") as call,
     ):
         call.conversation.start_session()
+
+
+def test_what_the_server_hears_is_what_the_user_does(agent):
+    with talk(agent) as call:
+        connection = call.start()
+        connection.send(
+            {"type": "input_audio_buffer.speech_started", "audio_start_ms": 1, "item_id": "item_9"}
+        )
+        until(lambda: call.conversation.user_state == "speaking")
+        connection.send({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "item_9"})
+        until(lambda: call.conversation.user_state == "listening")

@@ -45,8 +45,8 @@ def agent(protocol) -> Iterator[LoopbackAgent]:
 
 def talk(agent: LoopbackAgent, **options: Any) -> Any:
     """A conversation with turn handling on virtual time, whose speech the test brings itself."""
-    given = {"turn_handling": EAGER, "voice_detector": None, **options}
-    return conversation(agent, kind=ManualConversation, audio_interface=PausingAudio(), **given)
+    given = {"turn_handling": EAGER, "voice_detector": None, "audio_interface": PausingAudio(), **options}
+    return conversation(agent, kind=ManualConversation, **given)
 
 
 def post(call: Call, *events: Event) -> None:
@@ -434,3 +434,14 @@ def test_a_recorded_session_with_turn_handling_replays(agent, protocol, tmp_path
     report = replay(path)
     assert report.divergence is None
     assert report.steps > 5
+
+
+# What the server hears
+
+
+def test_words_that_are_not_final_tell_where_nothing_else_does_that_the_user_speaks(agent, protocol):
+    with talk(agent) as call:
+        connection = call.start()
+        connection.send(protocol.user_said("Stop right there", 1, tentative=["Stop"]))
+        call.log.wait_for(("user", "Stop right there"))
+        assert call.driver.turns.taking.turn.turn == 2
