@@ -236,6 +236,20 @@ def test_talk_takes_what_its_options_say(monkeypatch, run, tmp_path):
     assert not second.card._noise_suppression
 
 
+@pytest.mark.parametrize(("options", "is_push_to_talk"), [([], False), (["--push-to-talk"], True)])
+def test_talk_takes_who_says_whose_turn_it_is(monkeypatch, run, options, is_push_to_talk):
+    seen = []
+
+    def run_talk(talk, stream):
+        seen.append(talk)
+        return 0
+
+    monkeypatch.setattr("convsm.live.talk.Talk.run", run_talk)
+    for whom in (["--agent-id", "x"], ["--openai"]):
+        assert run("talk", *whom, *options) == (0, "", "")
+    assert [talk.is_push_to_talk for talk in seen] == [is_push_to_talk] * 2
+
+
 def test_talk_refuses_what_makes_no_sense(monkeypatch, run):
     monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
     assert_refused(

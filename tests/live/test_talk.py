@@ -28,10 +28,12 @@ from convsm.testing import (
     RefuseHandshake,
     Say,
     SendAudio,
+    UserSaid,
     openai_script,
 )
+from convsm.testing.connection import LoopbackConnection
 from tests.audio.sound_card import PATIENCE, SoundCard, wait_until
-from tests.audio.sounds import samples
+from tests.audio.sounds import counting, samples
 from tests.demo.sounds import write_wav
 from tests.live.streams import FailingStream, Stream
 
@@ -178,6 +180,112 @@ def test_a_person_talks_to_openai_and_interrupts(sound_card: SoundCard):
         assert person.finish() == 0
     assert "Talking to the model gpt-realtime through the sound card" in person.shown
     assert sound_card.streams == []
+
+
+# Push-to-talk
+
+# A voice without end for these tests, no sample of which is zero.
+LONG = 20
+
+
+def spoken(connection: LoopbackConnection) -> tuple[int, bytes]:
+    """How much silence the server heard first, and what of the user between that and silence."""
+    audio = memoryview(connection.user_audio).cast("h")
+    sounding = [index for index, sample in enumerate(audio) if sample]
+    return 2 * sounding[0], bytes(audio[sounding[0] : sounding[-1] + 1])
+
+
+def test_push_to_talk_lets_the_agent_hear_the_turn_and_half_a_second_before_it(tmp_path: Path):
+    voice = counting(LONG * 16000)
+    talk = {
+        "input": write_wav(tmp_path / "mine.wav", voice),
+        "output": str(tmp_path / "heard.wav"),
+        "record": str(tmp_path / "session.jsonl"),
+        "is_push_to_talk": True,
+    }
+    script = [Say("I could go on for ever.", seconds=30.0)]
+    with (
+        LoopbackAgent(script) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, **talk)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        person.wait_for("AgentAudio: first audio")
+        wait_until(lambda: len(connection.user_audio) > 0.6 * SECOND, "what the microphone hears")
+        before = len(connection.user_audio)
+        assert not any(connection.user_audio), "the turn has not begun"
+        person.press(" ")
+        person.wait_for("Interrupt: the user wants silence now")
+        person.wait_for("holds the turn and is heard")
+        wait_until(lambda: len(connection.user_audio) > before + SECOND, "the turn and its pre-roll")
+        person.press(" ")
+        person.wait_for("ends the turn")
+        pressed_at, heard = spoken(connection)
+        began = pressed_at - SECOND // 2
+        assert heard == voice[began : began + len(heard)], "without a gap, from half a second before"
+        connection.send(UserSaid("What time is it?", 2))
+        person.wait_for('user said "What time is it?"')
+        after = len(connection.user_audio)
+        wait_until(lambda: len(connection.user_audio) > after + 0.1 * SECOND, "silence")
+        assert spoken(connection) == (pressed_at, heard), "the turn is over"
+        person.press("q")
+        assert person.finish() == 0
+    assert "Keys: space begins and ends your turn" in person.shown
+    assert " note " not in person.shown
+    assert replay(talk["record"]).is_equal
+
+
+def test_a_press_before_the_agent_is_there_is_refused_in_a_line(tmp_path: Path):
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    with LoopbackAgent(opening=False) as agent:
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, is_push_to_talk=True)
+        with sitting(talk) as person:
+            person.wait_for("Start: a conversation begins")
+            person.press(" ")
+            person.wait_for("note StartUserTurn is not possible in state 'connecting'")
+            person.press("q")
+            assert person.finish() == 0
+
+
+def test_push_to_talk_to_openai_sends_the_turn_and_nothing_else_and_asks_for_a_reply(tmp_path: Path):
+    voice = counting(LONG * 24000)
+    talk = {
+        "input": write_wav(tmp_path / "mine.wav", voice, 24000),
+        "output": str(tmp_path / "heard.wav"),
+        "is_push_to_talk": True,
+    }
+    with (
+        OpenAILoopbackAgent([Expect("session.update")]) as agent,
+        sitting(Talk(server=server_at(agent), **talk)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        person.wait_for("SessionReady")
+        person.press(" ")
+        person.wait_for("holds the turn and is heard")
+        wait_until(lambda: len(connection.user_audio) > 0.4 * 48000, "the turn")
+        person.press(" ")
+        connection.wait_for("input_audio_buffer.commit", PATIENCE)
+        connection.send(openai_script.UserSaid("What time is it?"))
+        person.wait_for('user said "What time is it?"')
+        connection.wait_for("response.create", PATIENCE)
+        assert voice.find(connection.user_audio) >= 0, "no silence, and no gap"
+        heard = len(connection.user_audio)
+        person.press(" ")
+        person.press("c")
+        person.wait_for("gives the turn up")
+        connection.wait_for("input_audio_buffer.clear", PATIENCE)
+        assert len(connection.user_audio) >= heard
+        [update] = connection.messages("session.update")
+        assert update["session"]["audio"]["input"]["turn_detection"] is None
+        assert len(connection.messages("input_audio_buffer.commit")) == 1
+        person.press("q")
+        assert person.finish() == 0
+
+
+def test_push_to_talk_needs_a_terminal(tmp_path: Path):
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    with LoopbackAgent() as agent, pytest.raises(ConfigurationError, match="is no terminal"):
+        hold(Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, is_push_to_talk=True))
+    assert agent.connections == []
 
 
 # Without a sound card
