@@ -175,9 +175,11 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "talk to an agent of a service, through the sound card",
         "Talk to an agent of ElevenLabs, or to an OpenAI Realtime server, through the sound card, and watch "
         "the states. Keys: m mutes and unmutes you, space interrupts the agent, q or Ctrl-C ends the "
-        "conversation. Use a headset, or --echo-cancellation: else the agent hears itself. The API key is "
-        "taken from the environment: ELEVENLABS_API_KEY, which a public agent does not need, or "
-        "OPENAI_API_KEY, which a server on this machine does not need.",
+        "conversation. With --push-to-talk space begins your turn, and ends it when pressed again, or when "
+        "let go after it was held down; c or backspace gives the turn up. Use a headset, or "
+        "--echo-cancellation: else the agent hears itself. The API key is taken from the environment: "
+        "ELEVENLABS_API_KEY, which a public agent does not need, or OPENAI_API_KEY, which a server on this "
+        "machine does not need.",
     )
     whom = talk.add_mutually_exclusive_group(required=True)
     whom.add_argument("--agent-id", metavar="ID", help="id of an agent at ElevenLabs")
@@ -234,6 +236,18 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         action="store_true",
         help="take steady noise out of what the microphone hears; needs the extra convsm[aec]",
     )
+    floor = talk.add_mutually_exclusive_group()
+    floor.add_argument(
+        "--push-to-talk",
+        action="store_true",
+        help="the agent hears you only between two presses of space, or while you hold it down",
+    )
+    floor.add_argument(
+        "--barge-in",
+        action=argparse.BooleanOptionalAction,
+        help="hear you on this machine: your voice pauses the agent at once, and a mere noise lets it go on; "
+        "needs the extra convsm[vad]. Through the sound card it is so wherever that is installed",
+    )
     talk.add_argument("--record", metavar="FILE", help="record the session, for convsm replay FILE")
 
 
@@ -288,6 +302,9 @@ def _talk(arguments: argparse.Namespace) -> int:
         output=arguments.out,
         record=arguments.record,
         card=card,
+        is_push_to_talk=arguments.push_to_talk,
+        barges_in=arguments.barge_in,
+        has_echo_cancellation=arguments.echo_cancellation,
     ).run(sys.stdout)
 
 

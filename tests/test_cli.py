@@ -234,6 +234,29 @@ def test_talk_takes_what_its_options_say(monkeypatch, run, tmp_path):
     assert (second.input, second.output, second.base_url) == ("i.wav", "o.wav", "http://h")
     assert second.card.volume == 1
     assert not second.card._noise_suppression
+    assert (first.has_echo_cancellation, second.has_echo_cancellation) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_push_to_talk", "barges_in"),
+    [
+        ([], False, None),
+        (["--push-to-talk"], True, None),
+        (["--barge-in"], False, True),
+        (["--no-barge-in"], False, False),
+    ],
+)
+def test_talk_takes_who_says_whose_turn_it_is(monkeypatch, run, options, is_push_to_talk, barges_in):
+    seen = []
+
+    def run_talk(talk, stream):
+        seen.append(talk)
+        return 0
+
+    monkeypatch.setattr("convsm.live.talk.Talk.run", run_talk)
+    for whom in (["--agent-id", "x"], ["--openai"]):
+        assert run("talk", *whom, *options) == (0, "", "")
+    assert [(talk.is_push_to_talk, talk.barges_in) for talk in seen] == [(is_push_to_talk, barges_in)] * 2
 
 
 def test_talk_refuses_what_makes_no_sense(monkeypatch, run):
@@ -280,6 +303,7 @@ def test_talk_to_openai_without_a_key_is_refused(monkeypatch, run, no_sound):
         (["--agent-id", "x", "--model", "m"], "argument --model: not allowed with --agent-id"),
         (["--agent-id", "x", "--instructions", ""], "argument --instructions: not allowed"),
         (["--agent-id", "x", "--voice", "v"], "argument --voice: not allowed"),
+        (["--openai", "--push-to-talk", "--barge-in"], "argument --barge-in/--no-barge-in: not allowed"),
     ],
 )
 def test_options_of_one_service_are_wrong_usage_with_the_other(arguments, problem, capsys):

@@ -15,6 +15,7 @@ from convsm.machine.effects import StateChanged
 from convsm.machine.table import ROWS
 from convsm.observation.session_metrics import Measured
 from convsm.runtime.wiring import DisconnectionDetails
+from convsm.turns.reports import UserStateChanged
 
 __all__ = ["Narrator", "Notes", "notes_on", "reason_of"]
 
@@ -82,6 +83,12 @@ class Narrator:
     def user_transcript(self, text: str) -> None:
         """Show what the user said."""
         self.tell("user", f'said "{text}"')
+
+    def user_state(self, change: UserStateChanged) -> None:
+        """Show that the user is away or back; that they speak is for the last line."""
+        if "away" in (change.old_state, change.new_state):
+            is_away = change.new_state == "away"
+            self.tell("user", "is away: nobody has said anything for long" if is_away else "is back")
 
     def disconnect(self, details: DisconnectionDetails) -> None:
         """Note and show the end."""

@@ -9,8 +9,9 @@ from contextlib import suppress
 import attrs
 
 from convsm.audio.level import Level
-from convsm.errors import ConnectionFailed, ConvsmError
+from convsm.errors import ConnectionFailed
 from convsm.live.audio import Playout, WatchedAudio
+from convsm.live.controls import Controls
 from convsm.live.keys import Keys
 from convsm.live.narrator import Narrator
 from convsm.live.timeline import Timeline, bar
@@ -18,8 +19,7 @@ from convsm.runtime.conversation import Conversation
 
 __all__ = ["KEYS", "View", "loudness"]
 
-KEYS = "Keys: m mutes and unmutes you, space interrupts the agent, q ends it all."
-SHORT_KEYS = "keys m space q"
+KEYS = Controls.help
 
 # Ten pictures a second look alive.
 FRAME_SECONDS = 0.1
@@ -27,8 +27,8 @@ FRAME_SECONDS = 0.1
 FALL = 0.7
 # As soft as this, a meter shows nothing: the hiss of a good microphone in a quiet room.
 FLOOR_DECIBELS = -60.0
-# The only meter of a line, and one of two.
-WIDE_METER, NARROW_METER = 20, 10
+# The only meter of a line.
+WIDE_METER = 20
 # Beside the one: " 12.3 of 12.3 s paused".
 WIDE_TEXT = 22
 # Around the two: "muted ", "  out ".
@@ -50,12 +50,16 @@ class View:
         timeline: Where it is drawn.
         narrator: Knows the state and since when.
         audio: Knows what sounds.
+        controls: Does what the keys say; left out, they mute and interrupt.
         has_quit: Whether the user ended the conversation by a key.
     """
 
     timeline: Timeline
     narrator: Narrator
     audio: WatchedAudio
+    controls: Controls = attrs.field(
+        default=attrs.Factory(lambda self: Controls(self.narrator, self.audio), takes_self=True)
+    )
     has_quit: bool = attrs.field(default=False, init=False)
     _shown: dict[str, float] = attrs.field(factory=dict, init=False)
 
@@ -97,29 +101,21 @@ class View:
                 if key == "q":
                     self.has_quit = True
                     return
-                self._obey(key, conversation)
+                self.controls.press(key, time.monotonic(), conversation)
             if not over.is_set():
-                has_keys = keys is not None and keys.are_there
                 now = time.monotonic()
-                self.timeline.show(now, *self.activity(now, has_keys))
+                self.controls.attend(now, conversation)
+                has_keys = keys is not None and keys.are_there
+                remark = self.controls.remark(conversation)
+                self.timeline.show(now, *self.activity(now, has_keys, remark))
 
-    def _obey(self, key: str, conversation: Conversation) -> None:
-        if key == "m":
-            self.audio.muted = not self.audio.muted
-            told = "is muted: the agent hears silence" if self.audio.muted else "is heard again"
-            self.narrator.tell("user", told)
-        elif key == " ":
-            try:
-                conversation.interrupt()
-            except ConvsmError as error:
-                self.narrator.tell("note", str(error))
-
-    def activity(self, now: float, has_keys: bool = False) -> tuple[str, str]:
+    def activity(self, now: float, has_keys: bool = False, remark: str = "") -> tuple[str, str]:
         """Return what the last line shows: who is at it, and one meter or two.
 
         Args:
             now: Monotonic seconds.
             has_keys: Whether keys may be pressed.
+            remark: What is to be known of the turn; shown where the agent is not heard.
         """
         playout = self.audio.clock.playout(now)
         latest = self.narrator.changes[-1] if self.narrator.changes else None
@@ -129,28 +125,30 @@ class View:
         voice = self._fallen("voice", loudness(self.audio.input_level))
         if self.audio.output_level is not None:
             speech = self._fallen("speech", loudness(self.audio.output_level))
-            return who, self._two_meters(voice, speech, self._remark(playout, has_keys))
+            return who, self._two_meters(voice, speech, self._remark(playout, has_keys, remark))
         columns = min(WIDE_METER, self.timeline.room - WIDE_TEXT)
-        if playout is not None:
+        if playout is not None and (is_heard or not remark):
             whole = playout.heard + playout.queued
             heard = "paused" if playout.is_paused else "heard"
             return who, f"{self._bar(playout.heard / whole, columns)} {_progress(playout)} {heard}"
         if is_tool and latest is not None:
             return who, f"runs for {now - latest.at:.1f} s"
-        return who, f"{self._bar(voice, columns)} {'muted' if self.audio.muted else 'microphone'}"
+        return who, f"{self._bar(voice, columns)} {'muted' if self.audio.muted else remark or 'microphone'}"
 
     def _two_meters(self, voice: float, speech: float, remark: str) -> str:
-        columns = min(NARROW_METER, (self.timeline.room - LABELS) // 2)
+        columns = min(self.controls.meter_columns, (self.timeline.room - LABELS) // 2)
         label = "muted" if self.audio.muted else "mic  "
         meters = f"{label} {self._bar(voice, columns)}  out {self._bar(speech, columns)}"
         return (
             f"{meters}  {remark}".rstrip() if len(meters) + 2 + len(remark) <= self.timeline.room else meters
         )
 
-    def _remark(self, playout: Playout | None, has_keys: bool) -> str:
+    def _remark(self, playout: Playout | None, has_keys: bool, remark: str) -> str:
+        if playout is not None and not playout.is_paused:
+            return _progress(playout)
         if playout is not None:
-            return f"paused at {playout.heard:.1f}" if playout.is_paused else _progress(playout)
-        return SHORT_KEYS if has_keys else ""
+            return remark or f"paused at {playout.heard:.1f}"
+        return remark or (self.controls.short_help if has_keys else "")
 
     def _bar(self, fraction: float, columns: int) -> str:
         return bar(fraction, columns, self.timeline.glyphs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from convsm.machine.events import (
 from convsm.machine.table import ROWS
 from convsm.observation import Measured, Metrics
 from convsm.runtime.wiring import DisconnectionDetails
+from convsm.turns.reports import UserState, UserStateChanged
 from tests.observation.steps import watch
 
 
@@ -122,6 +124,14 @@ def test_what_is_cut_at_once_is_told_by_its_change_of_state_alone(stage):
     told.step(2.0, Interrupted(2, 2))
     stage.narrator.measured(Measured("response_seconds", 1.0))
     assert "indeed" not in stage.stream.getvalue()
+
+
+def test_that_the_user_is_away_or_back_is_told_and_that_they_speak_is_not(stage):
+    states: list[UserState] = ["listening", "speaking", "listening", "away", "speaking", "listening"]
+    for former, now in itertools.pairwise(states):
+        stage.narrator.user_state(UserStateChanged(former, now, occurred_at=1.0, known_at=1.0))
+    told = [line[24:].strip() for line in stage.stream.getvalue().splitlines()]
+    assert told == ["user   is away: nobody has said anything for long", "user   is back"]
 
 
 def test_every_change_of_state_has_the_reason_of_a_row():

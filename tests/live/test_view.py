@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import attrs
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from convsm import Conversation, ElevenLabs
 from convsm.audio.formats import audio_format
 from convsm.audio.level import SILENCE, Level
 from convsm.live.audio import PlayoutClock
+from convsm.live.controls import Controls, PushToTalk
 from convsm.live.narrator import Narrator
 from convsm.live.timeline import Timeline
 from convsm.live.view import KEYS, View, loudness
@@ -42,9 +45,10 @@ class Pressed:
         return self.presses.pop(0) if self.presses else ""
 
 
-def view(columns=80, card=None, stream=None):
+def view(columns=80, card=None, stream=None, controls=Controls):
     timeline = Timeline(stream or Stream(), columns=columns)
-    return View(timeline, Narrator(timeline), card or Card())
+    narrator, card = Narrator(timeline), card or Card()
+    return View(timeline, narrator, card, controls(narrator, card))
 
 
 @pytest.fixture
@@ -94,6 +98,25 @@ def test_while_the_agent_is_paused_the_line_tells_where_and_the_user_is_at_it():
     assert seen.activity(0.0) == ("user", "░░░░░░░░░░░░░░░░░░░░ 0.0 of 30.0 s paused")
 
 
+def test_what_is_to_be_known_of_the_turn_is_told_where_the_agent_is_not_heard():
+    card = Card(output_level=SILENCE)
+    seen = view(card=card, controls=PushToTalk)
+    held = ("user", "mic   ░░░░░░░░  out ░░░░░░░░  you hold the turn")
+    assert seen.activity(0.0, True, "you hold the turn") == held
+    assert seen.activity(0.0, True)[1].endswith("░  keys space c m q")
+    card.output_level = None
+    assert seen.activity(0.0, True, "you hold the turn")[1] == "░░░░░░░░░░░░░░░░░░░░ you hold the turn"
+    card.output_level = SILENCE
+    card.clock.begin(audio_format("pcm_16000"))
+    card.clock.pause()
+    card.clock.handed(32000 * 30)
+    assert seen.activity(0.0, True, "you hold the turn") == held
+    card.output_level = None
+    assert seen.activity(0.0, True, "you hold the turn")[1] == "░░░░░░░░░░░░░░░░░░░░ you hold the turn"
+    card.clock.resume()
+    assert seen.activity(time.monotonic(), True, "you hold the turn")[1].endswith("of 30.0 s heard")
+
+
 def test_muted_is_told_beside_the_meter_of_what_is_not_heard():
     card = Card(muted=True, input_level=SPEECH)
     assert view(card=card).activity(0.0)[1].startswith("muted ███████░░░")
@@ -126,20 +149,23 @@ def test_a_meter_falls_slowly_enough_to_be_seen():
     seconds=st.sampled_from([0, 1, 30, 300]),
     has_keys=st.booleans(),
     is_paused=st.booleans(),
+    remark=st.sampled_from(["", "you speak", "agent thinks", "awaiting words", "you hold the turn"]),
+    controls=st.sampled_from([Controls, PushToTalk]),
 )
-def test_the_last_line_always_has_room(columns, muted, level, seconds, has_keys, is_paused):
+def test_the_last_line_always_has_room(columns, muted, level, seconds, has_keys, is_paused, remark, controls):
     card = Card(muted=muted, output_level=level)
     if is_paused:
         card.clock.pause()
     card.clock.handed(32000 * seconds)
-    seen = view(columns, card)
-    who, what = seen.activity(card.clock._began, has_keys)
+    seen = view(columns, card, controls=controls)
+    who, what = seen.activity(card.clock._began, has_keys, remark)
     assert len(who) <= 5
     assert len(what) <= seen.timeline.room
 
 
 def test_the_keys_are_told_in_a_line():
-    assert len(KEYS) <= 80
+    assert Controls.help == KEYS
+    assert max(len(KEYS), len(PushToTalk.help)) <= 80
 
 
 def test_m_mutes_and_unmutes(idle):
