@@ -17,7 +17,7 @@ from importlib.resources import files
 
 import attrs
 
-from convsm.demo.resampling import resample
+from convsm.audio.sinc_resampling import resample
 from convsm.errors import AudioError
 from convsm.live.files import open_voice
 
