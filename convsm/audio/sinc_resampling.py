@@ -13,10 +13,10 @@ CROSSINGS = 8
 
 
 class SincResampler:
-    """A stream of s16le samples at one rate into one at another, by a windowed sinc. For one thread at a time.
+    """A stream of s16le samples at one rate into one at another, by a windowed sinc.
 
-    A second of speech takes some 20 to 40 ms of a core. What comes out is later by the eight samples of
-    the lower rate that it is reckoned from, 1 ms at 8 kHz.
+    For one thread at a time. A second of sound takes some 20 to 40 ms of a core. What comes out is later by
+    the eight samples of the lower rate that it is reckoned from, 1 ms at 8 kHz.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
@@ -41,16 +41,16 @@ class SincResampler:
         """Put samples in and return those that come out."""
         self._waiting.frombytes(audio)
         waiting, kernels, taps = self._waiting, self._kernels, 2 * self._reach
-        found = array("h")
-        start, phase = divmod(self._place, self._up)
+        found, place = array("h"), self._place
+        start, phase = divmod(place, self._up)
         while start + taps <= len(waiting):
             value = round(sum(map(mul, kernels[phase], waiting[start : start + taps])))
             found.append(min(max(value, -32768), 32767))
-            self._place += self._down
-            start, phase = divmod(self._place, self._up)
+            place += self._down
+            start, phase = divmod(place, self._up)
         used = min(start, len(waiting))
         del waiting[:used]
-        self._place -= used * self._up
+        self._place = place - used * self._up
         return found.tobytes()
 
     def finish(self) -> bytes:
