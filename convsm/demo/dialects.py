@@ -65,7 +65,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def understand(self, text: str, turn: int) -> Steps:
-        """Understand the user."""
+        """Understand the user, who has fallen silent."""
 
     @abstractmethod
     def stop(self, whole: str, corrected: str, turn: int) -> Steps:

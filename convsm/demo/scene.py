@@ -66,7 +66,8 @@ class Scene:
 
     Attributes:
         dialect: The protocol.
-        microphone: What the user says, after a cough, and silence without end after it; None for a real microphone.
+        microphone: The user's cough, their words, and silence without end after that; None for a real
+            microphone.
         output_format: Of the agent's speech.
         input_format: Of the microphone.
         steps: The agent's script.
@@ -241,7 +242,7 @@ def compose(
     corrected = _spoken(texts["answer"], (user.cut - user.answered) / answer.seconds)
     input_format = audio_format(f"pcm_{voice.rate}")
     # A cough is not hurried: it has to be longer than what a busy machine needs to hear it.
-    held = 0.0 if is_present else cough().seconds + (VOICE.min_silence_duration + DOUBT) / speed
+    held = cough().seconds + (VOICE.min_silence_duration + DOUBT) / speed
     start = greeting.seconds + held + BREATH / speed
     cut, ear = Cue(), _Ear()
     steps: list[StepLike] = [

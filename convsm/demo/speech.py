@@ -6,8 +6,8 @@ The files in ``convsm/data`` were made with espeak-ng 1.51 and sox 14.4, for eac
     sox -R raw.wav -b 16 -r 16000 -c 1 NAME.wav \
         silence 1 0.01 0.5% fade t 0.01 reverse silence 1 0.01 0.5% fade t 0.03 reverse norm -6
 
-The two ``silence`` effects trim both ends, ``norm`` brings all lines to one level. The user's cough is no file
-but reckoned, see ``cough``.
+The two ``silence`` effects trim both ends, ``norm`` brings all lines to one level. The user's
+cough is no file but reckoned, see ``cough``.
 """
 
 from __future__ import annotations
