@@ -28,6 +28,8 @@ TOOL_CALL = "call_1"
 
 # Pauses as people make them, in seconds.
 BREATH = 0.5
+# A busy machine may end the greeting later by this, however fast all is; then words would cut into it.
+LAG = 0.4
 # How much of the greeting is heard before the user coughs: into the second sentence.
 COUGH_AT = 1.9
 # How much of the answer is heard before the user cuts in: into the second sentence.
@@ -243,7 +245,7 @@ def compose(
     input_format = audio_format(f"pcm_{voice.rate}")
     # A cough is not hurried: it has to be longer than what a busy machine needs to hear it.
     held = cough().seconds + (VOICE.min_silence_duration + DOUBT) / speed
-    start = greeting.seconds + held + BREATH / speed
+    start = greeting.seconds + held + max(BREATH / speed, LAG)
     cut, ear = Cue(), _Ear()
     steps: list[StepLike] = [
         *dialect.open(),
