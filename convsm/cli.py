@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         _demo,
         "hold a spoken conversation with an agent on this machine, and watch the states",
         "A recorded voice talks to a scripted agent over a real WebSocket on this machine, in about 20 "
-        "seconds: the agent greets, answers, is interrupted in mid-sentence, calls a tool, takes leave. "
+        "seconds: the agent greets, waits while the user coughs and goes on, answers, is interrupted in "
+        "mid-sentence, calls a tool, takes leave. "
         "It needs no key, no network and, without --audio, no sound card. "
         "The exit code is 0 only if the whole script was seen.",
     )

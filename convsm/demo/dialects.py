@@ -65,7 +65,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def understand(self, text: str, turn: int) -> Steps:
-        """Understand the user."""
+        """Understand the user, who has fallen silent."""
 
     @abstractmethod
     def stop(self, whole: str, corrected: str, turn: int) -> Steps:
@@ -164,7 +164,10 @@ class _OpenAI(Dialect):
         return (openai_script.Interrupt(), part)
 
     def understand(self, text: str, turn: int) -> Steps:
-        return (openai_script.UserSaid(text),)
+        item = {"item_id": f"user_{turn}"}
+        stopped = {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 600, **item}
+        committed = {"type": "input_audio_buffer.committed", "previous_item_id": None, **item}
+        return (stopped, committed, openai_script.UserSaid(text))
 
     def stop(self, whole: str, corrected: str, turn: int) -> Steps:
         return (openai_script.Interrupt(), Expect("conversation.item.truncate"))

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import attrs
 
+from convsm.audio.vad import LoudnessModel, SpeechDetector
 from convsm.demo.dialects import ELEVENLABS, Dialect
 from convsm.demo.scene import TOOL, Scene, compose
 from convsm.demo.speech import LINES, Sound, read_sound
@@ -32,6 +33,8 @@ __all__ = ["Demo"]
 LIMIT_SECONDS = 28.0
 # So many times as fast, speech is chirping, but an interruption still falls into it.
 HASTE = 4
+# Root mean square from which on a sound is one of the user's, where 1 is full scale.
+FILE_LOUDNESS, CARD_LOUDNESS = 0.02, 0.05
 
 
 @attrs.frozen
@@ -105,7 +108,7 @@ class Demo:
         )
         agent.start()
         try:
-            conversation = self._conversation(agent, audio, witness)
+            conversation = self._conversation(agent, audio, witness, scene)
             timeline.text(f"{self._opening()}\n")
             if keys is not None and keys.are_there:
                 timeline.text(f"{KEYS}\n")
@@ -123,16 +126,20 @@ class Demo:
         if self.card is not None:
             return (
                 "Talk to a scripted agent over a WebSocket on this machine, and hear it. It\n"
-                "understands no word: it listens a while, answers, and thinks you interrupt it."
+                "understands no word: it listens a while, answers, and thinks you interrupt it.\n"
+                "Cough while it speaks, and it waits. Without a headset it may hear itself."
             )
-        voice = "A recorded voice talks" if self.input is None else "Your recording talks"
-        place = "over a WebSocket on this machine"
-        if self.dialect is ELEVENLABS:
-            return f"{voice} to a scripted agent {place}."
-        return f"{voice} to a scripted agent of {self.dialect.name},\n{place}."
+        voice, noise = "A recorded voice talks", "It coughs, and later cuts in"
+        if self.input is not None:
+            voice, noise = "Your recording talks", "A cough is put before it"
+        whom = " " if self.dialect is ELEVENLABS else f" of {self.dialect.name},\n"
+        return (
+            f"{voice} to a scripted agent{whom}over a WebSocket on this machine.\n"
+            f"{noise}: this side hears that first and pauses the agent."
+        )
 
     def _conversation(
-        self, agent: LoopbackAgent, audio: ObservedCard | ObservedAudio, witness: Witness
+        self, agent: LoopbackAgent, audio: ObservedCard | ObservedAudio, witness: Witness, scene: Scene
     ) -> Conversation:
         tools = ClientTools()
         tools.register(TOOL.name, witness.use_tool)
@@ -150,11 +157,18 @@ class Demo:
             callback_tentative_transcript=witness.tentative_transcript,
             callback_user_transcript=witness.user_transcript,
             callback_state_change=witness.state_change,
+            callback_metrics=witness.measured,
             callback_disconnect=witness.disconnect,
             callback_message_sent=None if self.dialect.corrects else witness.message_sent,
+            turn_handling=scene.turn_handling,
+            voice_detector=SpeechDetector(LoudnessModel(self._loudness()), scene.voice_settings),
             record=self.record,
         )
         return conversation
+
+    def _loudness(self) -> float:
+        # A loudspeaker beside the microphone shall not always be taken for its user.
+        return FILE_LOUDNESS if self.card is None else CARD_LOUDNESS
 
     def _files(self) -> list[tuple[str, str]]:
         files = []

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import attrs
 
 from convsm.audio.formats import AudioFormat, audio_format
+from convsm.audio.vad import VoiceSettings
 from convsm.demo.dialects import ELEVENLABS, Dialect
-from convsm.demo.speech import LINES, RATE, Sound, load_line
+from convsm.demo.speech import LINES, RATE, Sound, cough, load_line
 from convsm.protocols.openai_options import FunctionTool
 from convsm.testing import Expect, LoopbackConnection, Pause
 from convsm.testing.connection import StepLike
+from convsm.turns import Interruption, TurnHandling
 
 __all__ = ["TOOL", "TOOL_MINUTES", "Cue", "Scene", "compose"]
 
@@ -26,11 +28,18 @@ TOOL_CALL = "call_1"
 
 # Pauses as people make them, in seconds.
 BREATH = 0.5
+# A busy machine may end the greeting later by this, however fast all is; then words would cut into it.
+LAG = 0.4
+# How much of the greeting is heard before the user coughs: into the second sentence.
+COUGH_AT = 1.9
 # How much of the answer is heard before the user cuts in: into the second sentence.
 PATIENCE = 2.8
 # How much of the interrupting words an agent needs before it believes them. The rest of them takes
 # less than the two seconds for which a session stays interrupted without news.
-BELIEF = 0.5
+BELIEF = 0.6
+# On this side so much of them holds the agent up, and so much silence without a word lets it go on.
+SUSPICION, DOUBT = 0.1, 1.0
+VOICE = VoiceSettings()
 # From a user's own recording: the least and the most that is taken as the question. Within the most,
 # the interruption still falls into the answer and the demo stays under its half minute.
 LEAST_HEARD, MOST_HEARD = 1.5, 4.0
@@ -59,7 +68,8 @@ class Scene:
 
     Attributes:
         dialect: The protocol.
-        microphone: What the user says, and silence without end after it; None for a real microphone.
+        microphone: The user's cough, their words, and silence without end after that; None for a real
+            microphone.
         output_format: Of the agent's speech.
         input_format: Of the microphone.
         steps: The agent's script.
@@ -73,6 +83,8 @@ class Scene:
             None where it tells.
         pongs: The ids of the pings.
         tool_seconds: How long the tool takes.
+        turn_handling: What the user's sounds do to the agent.
+        voice_settings: What counts as a sound of theirs.
     """
 
     dialect: Dialect
@@ -89,6 +101,8 @@ class Scene:
     cut_seconds: float | None
     pongs: tuple[int, ...]
     tool_seconds: float
+    turn_handling: TurnHandling
+    voice_settings: VoiceSettings
 
 
 @attrs.frozen
@@ -177,6 +191,30 @@ def _spoken(text: str, fraction: float) -> str:
     return text[: round(len(text) * fraction)].rpartition(" ")[0] + " ..."
 
 
+def _turn_handling(speed: int) -> TurnHandling:
+    return TurnHandling(
+        interruption=Interruption(min_duration=SUSPICION / speed, false_interruption_timeout=DOUBT / speed),
+        # No echo is cancelled, so nothing has to settle.
+        aec_warmup_duration=None,
+    )
+
+
+def _voice_settings(speed: int) -> VoiceSettings:
+    return VoiceSettings(
+        min_speech_duration=VOICE.min_speech_duration / speed,
+        min_silence_duration=VOICE.min_silence_duration / speed,
+        min_pause_duration=VOICE.min_pause_duration / speed,
+    )
+
+
+def _microphone(coughed: float, start: float, voice: Sound) -> Sound:
+    """Return silence with a cough in it, and the user's words after it."""
+    written, noise = audio_format(f"pcm_{voice.rate}"), cough().at(voice.rate)
+    before = written.silence(coughed)
+    after = written.silence(start - coughed - noise.seconds)
+    return Sound(before + noise.pcm + after + voice.pcm, voice.rate)
+
+
 def compose(
     recording: Sound | None = None,
     speed: int = 1,
@@ -205,7 +243,9 @@ def compose(
     # The agent knows how long it was heard, so it knows about what was heard.
     corrected = _spoken(texts["answer"], (user.cut - user.answered) / answer.seconds)
     input_format = audio_format(f"pcm_{voice.rate}")
-    start = greeting.seconds + BREATH / speed
+    # A cough is not hurried: it has to be longer than what a busy machine needs to hear it.
+    held = cough().seconds + (VOICE.min_silence_duration + DOUBT) / speed
+    start = greeting.seconds + held + max(BREATH / speed, LAG)
     cut, ear = Cue(), _Ear()
     steps: list[StepLike] = [
         *dialect.open(),
@@ -232,7 +272,7 @@ def compose(
     ]
     return Scene(
         dialect=dialect,
-        microphone=None if is_present else Sound(input_format.silence(start) + voice.pcm, voice.rate),
+        microphone=None if is_present else _microphone(COUGH_AT / speed, start, voice),
         output_format=audio_format(f"pcm_{greeting.rate}"),
         input_format=input_format,
         steps=steps,
@@ -245,4 +285,6 @@ def compose(
         cut_seconds=None if dialect.corrects else answer.seconds,
         pongs=(1, 2, 3) if dialect.has_pings else (),
         tool_seconds=0.5 / speed,
+        turn_handling=_turn_handling(speed),
+        voice_settings=_voice_settings(speed),
     )

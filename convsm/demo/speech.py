@@ -6,7 +6,8 @@ The files in ``convsm/data`` were made with espeak-ng 1.51 and sox 14.4, for eac
     sox -R raw.wav -b 16 -r 16000 -c 1 NAME.wav \
         silence 1 0.01 0.5% fade t 0.01 reverse silence 1 0.01 0.5% fade t 0.03 reverse norm -6
 
-The two ``silence`` effects trim both ends, ``norm`` brings all lines to one level.
+The two ``silence`` effects trim both ends, ``norm`` brings all lines to one level. The user's
+cough is no file but reckoned, see ``cough``.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ from __future__ import annotations
 import wave
 from array import array
 from importlib.resources import files
+from random import Random
 
 import attrs
 
-from convsm.demo.resampling import resample
+from convsm.audio.sinc_resampling import resample
 from convsm.errors import AudioError
 from convsm.live.files import open_voice
 
-__all__ = ["LINES", "RATE", "VOICES", "Line", "Sound", "load_line", "read_sound"]
+__all__ = ["LINES", "RATE", "VOICES", "Line", "Sound", "cough", "load_line", "read_sound"]
 
 RATE = 16000
 # Longer input is not read: the conversation is over before.
 MAX_SECONDS = 60.0
+
+# A cough bursts out in the first part of its time and dies away in the rest.
+COUGH_SECONDS, BURST_SECONDS = 0.3, 0.01
+# As loud as the lines at its loudest, and dull: how much of a change one sample may bring.
+COUGH_LEVEL, COUGH_EDGE = 0.8, 0.4
 
 # Options of espeak-ng: a voice, its speed in words a minute, its pitch from 0 to 99.
 VOICES = {
@@ -94,6 +101,17 @@ def load_line(name: str) -> Sound:
     """Return a line of the demo, by its key in ``LINES``."""
     with (files("convsm") / "data" / f"{name}.wav").open("rb") as file, wave.open(file) as reader:
         return Sound(reader.readframes(reader.getnframes()), reader.getframerate())
+
+
+def cough() -> Sound:
+    """Return a short noise in which no word is, the same each time."""
+    noise, level, samples = Random(1), 0.0, array("h")
+    count, burst = round(COUGH_SECONDS * RATE), BURST_SECONDS * RATE
+    for index in range(count):
+        level += COUGH_EDGE * (noise.uniform(-1, 1) - level)
+        envelope = min(index / burst, 1 - index / count)
+        samples.append(round(32767 * COUGH_LEVEL * envelope * level))
+    return Sound(samples.tobytes())
 
 
 def read_sound(path: str) -> Sound:

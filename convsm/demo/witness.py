@@ -16,6 +16,7 @@ from convsm.live.narrator import Narrator
 from convsm.live.summary import Interruption
 from convsm.machine.effects import StateChanged
 from convsm.machine.table import STATES
+from convsm.observation.session_metrics import Measured
 from convsm.testing import LoopbackConnection
 
 __all__ = ["Witness"]
@@ -36,6 +37,7 @@ class Witness(Narrator):
         heard: The texts that came, by kind: ``agent``, ``tentative``, ``user``, ``correction``.
         tool_result: What the tool returned; None before.
         interruption: How quickly the agent was silenced; None if it was not interrupted.
+        has_gone_on: Whether the agent went on after an interruption that was none.
         told: How many seconds the agent was told were heard, of each turn that was cut.
     """
 
@@ -44,7 +46,9 @@ class Witness(Narrator):
     heard: dict[str, list[str]] = attrs.field(init=False)
     tool_result: Mapping[str, object] | None = attrs.field(default=None, init=False)
     interruption: Interruption | None = attrs.field(default=None, init=False)
+    has_gone_on: bool = attrs.field(default=False, init=False)
     told: list[float] = attrs.field(factory=list, init=False)
+    _suspected_at: float = attrs.field(default=0.0, init=False)
     _tool_shown: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -55,7 +59,11 @@ class Witness(Narrator):
     def state_change(self, change: StateChanged) -> None:
         """Note and show a change of state, and how quickly one to interrupted was obeyed."""
         super().state_change(change)
-        if change.target == "interrupted":
+        if change.event == "InterruptionSuspected":
+            self._suspected_at = change.at  # nothing is cut yet, and perhaps nothing will be
+        elif change.event == "InterruptionDismissed":
+            self.has_gone_on = True
+        elif change.target == "interrupted":
             self._measure_silence(change)
         elif change.target == "tool_running":
             self._tool_shown.set()
@@ -73,6 +81,20 @@ class Witness(Narrator):
             f"silenced {1e3 * self.interruption.from_event:.2f} ms later, "
             f"{cut.seconds:.1f} s of speech dropped",
         )
+
+    def measured(self, found: Measured) -> None:
+        """Note and show what a suspicion has cut that is confirmed."""
+        was_undecided = self._is_undecided
+        super().measured(found)
+        if self._is_undecided or not was_undecided:
+            return
+        cut = self._audio.clock.wait_for_cut(self._suspected_at, INSTANT)
+        if cut is None:
+            return
+        paused_at, sent_at = self._suspected_at + found.value, self._scene.cut.at
+        self.interruption = Interruption(found.value, None if sent_at is None else paused_at - sent_at)
+        told = f"paused for {cut.at - paused_at:.2f} s; {cut.seconds:.1f} s of speech dropped"
+        self._timeline.add(cut.at, "sound", told)
 
     def agent_response(self, text: str) -> None:
         """Note and show what the agent says."""
@@ -133,10 +155,10 @@ class Witness(Narrator):
             ("correction", scene.corrections),
         ):
             lacks += [f'{kind}: "{text}"' for text in wanted if text not in self.heard[kind]]
-        if scene.cut_seconds is not None and not (
-            len(self.told) == 1 and 0 < self.told[0] < scene.cut_seconds
-        ):
+        if scene.cut_seconds is not None and not self._is_told(scene.cut_seconds):
             lacks.append(f"how much was heard of the {scene.cut_seconds:.1f} s of the answer")
+        if scene.microphone is not None and not self.has_gone_on:
+            lacks.append("a false interruption after which the agent goes on")
         if self.interruption is None:
             lacks.append("silence after the interruption")
         if self.ending is None or (self.ending.reason, self.ending.close_code) != ("agent", 1000):
@@ -152,6 +174,11 @@ class Witness(Narrator):
                 "the user's words at the agent" + (", sample for sample" if scene.microphone else "")
             )
         return lacks + [f"a script without failure: {failure}" for failure in failures]
+
+    def _is_told(self, cut_seconds: float) -> bool:
+        # A person may cut in before the answer too.
+        is_once = len(self.told) == 1 or self._scene.microphone is None
+        return is_once and bool(self.told) and 0 < self.told[-1] < cut_seconds
 
     def _is_heard(self, audio: bytes) -> bool:
         if len(audio) < self._scene.input_format.bytes_of(self._scene.ear_seconds):

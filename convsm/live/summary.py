@@ -22,8 +22,9 @@ class Interruption:
     """How quickly the loudspeaker was told to be silent, in seconds.
 
     Attributes:
-        from_event: From the moment at which the conversation took the interruption in.
-        from_agent: From the moment before the agent sent it; None if the user interrupted.
+        from_event: From the moment at which the conversation took the interruption in, or suspected it.
+        from_agent: From the moment before the agent sent it; negative if the user was heard on this machine
+            and the agent silent before that; None if the user interrupted.
     """
 
     from_event: float
@@ -68,7 +69,7 @@ class Summary:
     def _other_lines(self) -> list[str]:
         metrics, lines = self.metrics, list[str]()
         if self.interruption is not None:
-            lines += _labelled("interruption", _told(self.interruption))
+            lines += _labelled("silenced", _told(self.interruption))
         if metrics.false_interruptions:
             told = f"{metrics.interruptions} in all, and {metrics.false_interruptions} that only paused"
             lines += _labelled("interruptions", told)
@@ -83,10 +84,19 @@ class Summary:
 
 
 def _told(interruption: Interruption) -> str:
-    taken = f"{1e3 * interruption.from_event:.2f} ms after it was taken in"
-    if interruption.from_agent is not None:
-        taken = f"{1e3 * interruption.from_agent:.2f} ms after the agent began to send the message, {taken}"
-    return f"silenced {taken} (a WAV file is silent at once, a sound card in some 5 ms)"
+    milliseconds, from_agent = f"{1e3 * interruption.from_event:.2f} ms", interruption.from_agent
+    card = "5 ms"
+    if from_agent is None:
+        told = f"{milliseconds} after it was taken in"
+    elif from_agent < 0:
+        told = f"{milliseconds} after it was suspected, {-from_agent:.2f} s before the agent said so"
+        card = "65 ms"
+    else:
+        told = (
+            f"{1e3 * from_agent:.2f} ms after the agent began to send the message, {milliseconds} after it "
+            "was taken in"
+        )
+    return f"{told} (a WAV file is silent at once, a sound card in some {card})"
 
 
 def _labelled(label: str, text: str) -> list[str]:

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from convsm.audio.companding import to_pcm
 from convsm.audio.formats import AudioFormat
 from convsm.audio.resampling import Resampler
+from convsm.audio.sinc_resampling import SincResampler
 from convsm.audio.vad import RATE, VoiceDetector
 from convsm.errors import AudioError
 from convsm.machine.events import AudioFailed, Event
@@ -149,7 +150,7 @@ class Listening:
 def _converter(input_format: AudioFormat) -> Callable[[bytes], bytes]:
     if input_format.rate == RATE:
         return lambda audio: to_pcm(audio, input_format)
-    resampler = Resampler(input_format.rate, RATE)
+    resampler = _resampler(input_format.rate)
     return lambda audio: resampler.convert(to_pcm(audio, input_format))
 
 
@@ -192,3 +193,11 @@ def _checked(event: Event) -> Event:
     if math.isfinite(at):
         return event
     raise TypeError(f"it returned {event!r}, which is no speech at a time")
+
+
+def _resampler(rate: int) -> Resampler | SincResampler:
+    try:
+        return Resampler(rate, RATE)
+    except AudioError:
+        # Nobody listens to it but the detector, so the session does without the extra.
+        return SincResampler(rate, RATE)

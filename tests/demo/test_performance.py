@@ -7,13 +7,14 @@ import logging
 import os
 import re
 import threading
+from array import array
 
 import attrs
 import pytest
 
-from convsm.demo import OPENAI, Demo, performance
+from convsm.demo import ELEVENLABS, OPENAI, Demo, performance
 from convsm.demo.scene import compose
-from convsm.demo.speech import read_sound
+from convsm.demo.speech import RATE, cough, load_line, read_sound
 from convsm.errors import AudioError, ConfigurationError
 from convsm.live.audio import ObservedCard
 from convsm.live.view import View
@@ -66,11 +67,29 @@ def test_a_recording_is_heard_and_a_terminal_shows_it_live(tmp_path, monkeypatch
     assert all(len(line) <= 80 for line in plain.split("\n"))
     assert 'said "[1.5 s heard]"' in plain
     assert "Your recording talks" in plain
+    assert "A cough is put before it" in plain
+    assert "s paused" in plain
     assert "The whole script was seen" in plain
     assert "recording       " in plain
     assert replay(recording).is_equal
+    assert_goes_on_after_the_cough(heard)
     # What was heard has the length of the conversation, for its gaps are in it.
     assert 3 < read_sound(heard).seconds < 15
+
+
+def sounding(pcm):
+    """Return the samples that are not silence."""
+    return array("h", filter(None, array("h", pcm)))
+
+
+def assert_goes_on_after_the_cough(heard, dialect=ELEVENLABS):
+    """See that the greeting was held up, and that not one sample of it was lost or came twice."""
+    sound = read_sound(heard)
+    greeting = load_line("greeting").hurried(4).at(dialect.rate or RATE).pcm
+    wanted = sounding(greeting)
+    assert sounding(sound.pcm)[: len(wanted)] == wanted
+    held = sound.rate // 3
+    assert len(sounding(sound.pcm[: len(greeting) + 2 * held])) < len(wanted)
 
 
 def test_in_the_protocol_of_openai_the_whole_script_is_seen(tmp_path):
@@ -81,6 +100,7 @@ def test_in_the_protocol_of_openai_the_whole_script_is_seen(tmp_path):
     assert "to a scripted agent of OpenAI Realtime" in shown
     assert "The whole script was seen" in shown
     assert " note " not in shown
+    assert "a false interruption: on from the very sample" in shown
     told = re.search(
         r"(\d\.\d) s of speech dropped .* tells the agent that (\d\.\d\d) s of its answer", shown
     )
@@ -90,6 +110,7 @@ def test_in_the_protocol_of_openai_the_whole_script_is_seen(tmp_path):
     assert abs(float(told[1]) + float(told[2]) - answer) < 0.3
     assert replay(recording).is_equal
     assert read_sound(heard).rate == 24000
+    assert_goes_on_after_the_cough(heard, OPENAI)
 
 
 def test_what_was_not_seen_of_openai_is_told_and_fails(monkeypatch):
@@ -184,12 +205,22 @@ def test_with_the_sound_card_a_person_sees_the_whole_script_and_hears_the_agent(
     assert sound_card.streams == []
 
 
-def test_with_the_sound_card_the_protocol_of_openai_shows_the_whole_script(sound_card):
+def test_with_the_sound_card_the_protocol_of_openai_shows_how_a_cough_holds_the_agent_up(sound_card):
     stream = Stream(is_terminal=True)
+
+    def cough_often():
+        wait_until(lambda: "AgentAudio" in stream.getvalue(), "the greeting")
+        sound_card.speak((cough().pcm + bytes(RATE)) * 4)
+
+    person = threading.Thread(target=cough_often)
     with sound_card.monitor() as monitor:
+        person.start()
         assert Demo(is_fast=True, card=ObservedCard(), dialect=OPENAI).run(stream, io.StringIO()) == 0
         assert len(monitor.sound) > 2 * 16000
-    assert "The whole script was seen" in stream.getvalue()
+    person.join(20)
+    plain = " ".join(ESCAPES.sub(" ", stream.getvalue()).split())
+    assert re.search(r"InterruptionSuspected: .* a false interruption: on from the very sample", plain)
+    assert "The whole script was seen" in plain
     assert sound_card.streams == []
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from array import array
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convsm.demo.dialects import OPENAI
 from convsm.demo.scene import compose
-from convsm.demo.speech import LINES, Sound, load_line
+from convsm.demo.speech import LINES, Sound, cough, load_line
 from convsm.machine import SessionOptions
 from convsm.testing import Expect, Interrupt, Pause, Say, UserSaid, openai_script
 
@@ -76,6 +79,29 @@ def test_the_microphone_hears_all_that_the_user_says_after_the_greeting():
     assert start / 32000 > load_line("greeting").seconds
     assert pcm.index(words) > start + len(question)
     assert pcm.endswith(words)
+
+
+@given(recording=st.none() | recordings, speed=st.sampled_from([1, 4]))
+@settings(max_examples=10)
+def test_the_user_coughs_into_the_greeting_and_says_nothing_before_it_has_ended(recording, speed):
+    scene = compose(recording, speed)
+    assert scene.microphone is not None
+    greeting, noise = load_line("greeting").seconds / speed, cough().seconds
+    coughs = first_sound(scene.microphone)
+    assert 0.2 < coughs < greeting - noise
+    interruption = scene.turn_handling.interruption
+    assert interruption.min_duration < noise / 2
+    assert interruption.false_interruption_timeout is not None
+    held = noise + scene.voice_settings.min_silence_duration + interruption.false_interruption_timeout
+    # The pause begins a little behind the cough's own beginning.
+    assert first_sound(scene.microphone, coughs + noise) > greeting + held - 0.001
+
+
+def first_sound(sound, after=0.0):
+    """Return when silence ends, in seconds from the first sample."""
+    begin = math.ceil(after * sound.rate)
+    samples = array("h", sound.pcm)[begin:]
+    return (begin + next(index for index, sample in enumerate(samples) if sample)) / sound.rate
 
 
 def test_transcripts_of_a_recording_tell_how_much_was_heard():

@@ -6,8 +6,10 @@ from importlib.resources import files
 
 import pytest
 
-from convsm.demo.speech import LINES, RATE, VOICES, Sound, load_line, read_sound
+from convsm.audio.vad import LoudnessModel, SpeechDetector
+from convsm.demo.speech import LINES, RATE, VOICES, Sound, cough, load_line, read_sound
 from convsm.errors import AudioError
+from convsm.turns.events import SpeechEnded, SpeechStarted
 from tests.demo.sounds import write_wav
 
 
@@ -29,6 +31,17 @@ def test_a_line_is_speech_at_16_khz_without_silence_around_it(name):
 
 def test_the_files_stay_small_enough_to_ship():
     assert sum(len(load_line(name).pcm) for name in LINES) < 700_000
+
+
+@pytest.mark.parametrize("rate", [8000, RATE, 48000])
+def test_a_cough_is_one_short_noise_that_is_loud_to_its_end(rate):
+    noise = cough()
+    assert noise == cough()
+    heard = SpeechDetector(LoudnessModel()).feed(noise.at(rate).at(RATE).pcm + bytes(RATE), 0.3 + 0.5)
+    (began,) = (event.began for event in heard if isinstance(event, SpeechStarted))
+    (ended,) = (event.ended for event in heard if isinstance(event, SpeechEnded))
+    assert began == pytest.approx(0, abs=0.02)
+    assert ended == pytest.approx(noise.seconds, abs=0.05)
 
 
 def test_hurried_speech_keeps_every_so_many_samples():

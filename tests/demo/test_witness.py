@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 from types import SimpleNamespace
 
 import attrs
@@ -16,6 +18,7 @@ from convsm.live.audio import ObservedAudio
 from convsm.live.timeline import Timeline
 from convsm.machine.effects import StateChanged
 from convsm.machine.table import STATES
+from convsm.observation.session_metrics import Measured
 from convsm.runtime.wiring import DisconnectionDetails
 
 PCM = audio_format("pcm_16000")
@@ -48,6 +51,8 @@ def see_everything(stage):
     scene.cut.at = cut.at - 0.002
     for state in STATES:
         witness.state_change(change(state.name, "Interrupted", at=cut.at - 0.001))
+    witness.state_change(change("interrupted", "InterruptionSuspected", "agent_speaking"))
+    witness.state_change(change("agent_speaking", "InterruptionDismissed", "interrupted"))
     for text in scene.responses:
         witness.agent_response(text)
     for text in scene.tentative:
@@ -178,6 +183,66 @@ def test_an_interruption_is_measured_from_the_agent_and_from_the_event(stage):
     assert "silenced 1.00 ms later, 5.0 s of speech dropped" in stage.stream.getvalue()
 
 
+def suspect(stage, seconds=5.0):
+    """Let the agent be paused on a suspicion; return when that was."""
+    stage.audio.play(1, PCM.silence(seconds))
+    stage.audio.pause()
+    at = time.monotonic() - 0.2
+    stage.witness.state_change(change("interrupted", "InterruptionSuspected", "agent_speaking", at))
+    return at
+
+
+def test_a_suspicion_waits_for_no_cut_and_is_no_interruption(stage, monkeypatch):
+    monkeypatch.setattr(stage.audio.clock, "wait_for_cut", None)
+    suspect(stage)
+    stage.witness.state_change(change("agent_speaking", "InterruptionDismissed", "interrupted"))
+    assert stage.witness.has_gone_on
+    assert stage.witness.interruption is None
+    assert "silence after the interruption" in stage.witness.missing(None, [])
+
+
+def test_a_suspicion_that_is_confirmed_is_measured_from_what_paused_the_agent(stage):
+    suspected = suspect(stage)
+    stage.scene.cut.at = suspected + 0.4
+    stage.audio.interrupt()
+    stage.witness.measured(Measured("interruption_seconds", 0.001))
+    assert stage.witness.interruption.from_event == 0.001
+    assert stage.witness.interruption.from_agent == pytest.approx(-0.399)
+    shown = " ".join(stage.stream.getvalue().split())
+    assert "interrupts indeed: what was paused is never heard" in shown
+    assert re.search(r"sound paused for \d\.\d\d s; 5\.0 s of speech dropped", shown)
+
+
+def test_a_suspicion_that_the_user_confirms_is_not_measured_from_the_agent(stage):
+    suspect(stage)
+    stage.audio.interrupt()
+    stage.witness.measured(Measured("interruption_seconds", 0.001))
+    assert stage.witness.interruption.from_agent is None
+
+
+@pytest.mark.parametrize("measure", ["response_seconds", "interruption_seconds"])
+def test_other_measures_confirm_nothing(stage, measure):
+    if measure == "response_seconds":
+        suspect(stage)
+    stage.witness.measured(Measured(measure, 0.001))
+    assert stage.witness.interruption is None
+
+
+def test_a_confirmation_that_cuts_nothing_is_not_measured(stage, monkeypatch):
+    monkeypatch.setattr("convsm.demo.witness.INSTANT", 0.0)
+    suspect(stage)
+    stage.witness.measured(Measured("interruption_seconds", 0.001))
+    assert stage.witness.interruption is None
+
+
+def test_an_agent_that_did_not_go_on_is_missed_unless_the_user_is_a_person(stage):
+    connection = see_everything(stage)
+    stage.witness.has_gone_on = False
+    assert stage.witness.missing(connection, []) == ["a false interruption after which the agent goes on"]
+    stage.witness._scene = attrs.evolve(stage.scene, microphone=None)
+    assert stage.witness.missing(connection, []) == []
+
+
 def test_an_interruption_of_the_users_own_counts_and_is_not_measured_from_the_agent(stage):
     stage.audio.play(1, PCM.silence(5))
     stage.audio.interrupt()
@@ -210,6 +275,16 @@ def test_nothing_is_missing_when_the_agent_was_told_what_was_heard(stage):
 def test_what_cannot_have_been_heard_is_missing(stage, told):
     connection = see_everything_of_openai(stage)
     stage.witness.told[:] = told
+    (found,) = stage.witness.missing(connection, [])
+    assert found.startswith("how much was heard of the 1.8 s")
+
+
+def test_a_person_may_cut_in_more_than_once(stage):
+    connection = see_everything_of_openai(stage)
+    stage.witness._scene = attrs.evolve(stage.scene, microphone=None)
+    stage.witness.told[:] = [0.3, 0.8]
+    assert stage.witness.missing(connection, []) == []
+    stage.witness.told.clear()
     (found,) = stage.witness.missing(connection, [])
     assert found.startswith("how much was heard of the 1.8 s")
 

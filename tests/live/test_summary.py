@@ -36,9 +36,9 @@ def test_the_table_shows_all_that_was_measured():
         "closing             0.25      3%  ##",
         "in all              7.25",
         "",
-        "interruption    silenced 0.40 ms after the agent began to send the message, 0.12",
-        "                ms after it was taken in (a WAV file is silent at once, a sound",
-        "                card in some 5 ms)",
+        "silenced        0.40 ms after the agent began to send the message, 0.12 ms after",
+        "                it was taken in (a WAV file is silent at once, a sound card in",
+        "                some 5 ms)",
         "messages        1,000 in, 30 out",
         "bytes           2,000,000 in, 400 out (payload of the messages)",
         "speech heard    heard.wav",
@@ -64,9 +64,17 @@ def test_a_long_path_is_wrapped_beside_its_label():
 def test_the_table_can_be_made_of_any_session_and_fits_the_page(seconds):
     text = Summary(SessionMetrics(seconds_in=seconds), None).text("█░")
     assert max(map(len, text.splitlines())) <= 80
-    assert "interruption" not in text
+    assert "silenced" not in text
 
 
 def test_an_interruption_by_the_user_is_measured_from_the_event_only():
     text = Summary(SessionMetrics(), Interruption(0.00012, None)).text()
     assert "silenced 0.12 ms after it was taken in (" in " ".join(text.split())
+
+
+def test_an_interruption_that_was_heard_here_first_is_told_as_the_time_it_gained():
+    text = Summary(SessionMetrics(), Interruption(0.00012, -0.4)).text()
+    assert text.splitlines()[-4:-2] == [
+        "silenced        0.12 ms after it was suspected, 0.40 s before the agent said so",
+        "                (a WAV file is silent at once, a sound card in some 65 ms)",
+    ]

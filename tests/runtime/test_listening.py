@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 import threading
 from typing import Any
 
@@ -131,7 +132,10 @@ def test_the_latest_sound_is_kept_and_no_more(stage):
 
 
 @pytest.mark.parametrize("name", ["pcm_8000", "pcm_16000", "pcm_24000", "pcm_48000"])
-def test_every_format_is_heard(name):
+@pytest.mark.parametrize("has_extra", [True, False])
+def test_every_format_is_heard(name, has_extra, monkeypatch):
+    if not has_extra:
+        monkeypatch.setitem(sys.modules, "soxr", None)
     stage = Stage(lambda: SpeechDetector(LoudnessModel()), name)
     written = audio_format(name)
     sound = voice(0.3, written.rate) + written.silence(0.5)

@@ -1,4 +1,4 @@
-"""Changing the rate of a whole sound."""
+"""Changing the rate without any package, of a whole sound and of a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsm.demo.resampling import resample
+from convsm.audio.sinc_resampling import SincResampler, resample
 
 RATES = [8000, 16000, 22050, 24000, 44100, 48000]
 
@@ -50,3 +50,26 @@ def test_any_samples_keep_their_length_and_stay_samples(samples, source, target)
 def test_silence_stays_silence_and_what_is_steady_keeps_its_level(level):
     found = resample(array("h", [level] * 400), 16000, 24000)
     assert set(found[60:-60]) == {level}
+
+
+@given(
+    st.lists(st.integers(-32768, 32767), min_size=1, max_size=200),
+    st.lists(st.integers(0, 60), max_size=10),
+    st.sampled_from(RATES),
+    st.sampled_from(RATES),
+)
+@settings(max_examples=60)
+def test_in_whatever_pieces_a_sound_comes_it_is_the_same(samples, sizes, source, target):
+    stream, rest, found = SincResampler(source, target), array("h", samples), b""
+    for size in sizes:
+        found += stream.convert(rest[:size].tobytes())
+        rest = rest[size:]
+    found += stream.convert(rest.tobytes()) + stream.finish()
+    whole = resample(array("h", samples), source, target).tobytes()
+    assert found[: len(whole)] == whole
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_stream_is_late_by_eight_samples_at_most_of_the_lower_rate(rate):
+    got = len(SincResampler(rate, 16000).convert(bytes(2 * rate))) / 32000
+    assert 1.0 - got <= 9 / min(rate, 16000)
