@@ -1,4 +1,4 @@
-"""The command line: convsm demo, talk, devices, diagram, inspect, replay. Each imports what it needs."""
+"""The command line: its commands and their options."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
 
+from convsm import commands
 from convsm.version import VERSION
-
-if TYPE_CHECKING:
-    from convsm.diagram import Automaton
-    from convsm.runtime.openai import OpenAIRealtime
 
 __all__ = ["main"]
 
-DIFFERENT = 1
 UNUSABLE = 2
 # What a shell reports of a program that Ctrl-C ended: 128 and the number of SIGINT.
 ENDED_BY_USER = 130
@@ -76,12 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"convsm {VERSION}")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
 
     demo = _command(
-        commands,
+        subparsers,
         "demo",
-        _demo,
+        commands.demo,
         "hold a spoken conversation with an agent on this machine, and watch the states",
         "A recorded voice talks to a scripted agent over a real WebSocket on this machine, in about 20 "
         "seconds: the agent greets, waits while the user coughs and goes on, answers, is interrupted in "
@@ -107,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--fast", action="store_true", help="four times as fast, with chirping voices")
 
-    _add_talk(commands)
+    _add_talk(subparsers)
 
     devices = _command(
-        commands,
+        subparsers,
         "devices",
-        _devices,
+        commands.devices,
         "list microphones and loudspeakers",
         "List the microphones and loudspeakers that PortAudio finds, with the number and the name to choose "
         "them by.",
@@ -120,9 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
     diagram = _command(
-        commands,
+        subparsers,
         "diagram",
-        _diagram,
+        commands.diagram,
         "draw the state machine",
         "Draw the state machine from the rows of its table.",
     )
@@ -137,9 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_turns(diagram)
 
     inspect = _command(
-        commands,
+        subparsers,
         "inspect",
-        _inspect,
+        commands.inspect,
         "print the rows of the table with their reasons",
         "Print the rows of the table that concern a state or an event, with guards, effects and reasons.",
     )
@@ -149,9 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_turns(inspect)
 
     replay = _command(
-        commands,
+        subparsers,
         "replay",
-        _replay,
+        commands.replay,
         "feed a recording to a fresh machine and compare",
         "Feed the events of a recording to a fresh machine and compare the effects. The exit code is 0 if "
         "all are equal, 1 if some differ, 2 if the file is no recording.",
@@ -168,11 +163,11 @@ def _add_turns(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_talk(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     talk = _command(
-        commands,
+        subparsers,
         "talk",
-        _talk,
+        commands.talk,
         "talk to an agent of a service, through the sound card",
         "Talk to an agent of ElevenLabs, or to an OpenAI Realtime server, through the sound card, and watch "
         "the states. Keys: m mutes and unmutes you, space interrupts the agent, q or Ctrl-C ends the "
@@ -253,149 +248,12 @@ def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     run: object,
     summary: str,
     description: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=description)
+    parser = subparsers.add_parser(name, help=summary, description=description)
     parser.set_defaults(command=run)
     return parser
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from convsm.demo import ELEVENLABS, OPENAI, Demo
-
-    card = None
-    if arguments.audio:
-        from convsm.live.audio import ObservedCard
-
-        card = ObservedCard()
-    dialect = OPENAI if arguments.openai else ELEVENLABS
-    demo = Demo(arguments.input, arguments.out, arguments.record, arguments.fast, card, dialect)
-    return demo.run(sys.stdout)
-
-
-def _talk(arguments: argparse.Namespace) -> int:
-    _check_service(arguments)
-    from convsm.errors import ConfigurationError
-    from convsm.live.audio import ObservedCard
-    from convsm.live.talk import Talk
-
-    if arguments.out is not None and arguments.input is None:
-        raise ConfigurationError("--out does without the sound card, so it needs --input FILE to speak.")
-    if arguments.signed and not os.environ.get("ELEVENLABS_API_KEY"):
-        raise ConfigurationError("--signed needs your API key in the environment: set ELEVENLABS_API_KEY.")
-    card = ObservedCard(
-        input_device=_device(arguments.input_device),
-        output_device=_device(arguments.output_device),
-        volume=arguments.volume,
-        echo_cancellation=arguments.echo_cancellation,
-        noise_suppression=arguments.noise_suppression,
-    )
-    return Talk(
-        agent_id=arguments.agent_id,
-        is_signed=arguments.signed,
-        base_url=None if arguments.openai else arguments.base_url,
-        server=_server(arguments) if arguments.openai else None,
-        input=arguments.input,
-        output=arguments.out,
-        record=arguments.record,
-        card=card,
-        is_push_to_talk=arguments.push_to_talk,
-        barges_in=arguments.barge_in,
-        has_echo_cancellation=arguments.echo_cancellation,
-    ).run(sys.stdout)
-
-
-def _check_service(arguments: argparse.Namespace) -> None:
-    others = ("signed",) if arguments.openai else ("model", "instructions", "voice")
-    chosen, wanted = ("--openai", "--agent-id") if arguments.openai else ("--agent-id", "--openai")
-    for option in others:
-        if getattr(arguments, option) not in (None, False):
-            arguments.refuse(f"argument --{option}: not allowed with {chosen}; it goes with {wanted}")
-
-
-def _server(arguments: argparse.Namespace) -> OpenAIRealtime:
-    from convsm.protocols.openai_options import RealtimeOptions
-    from convsm.runtime.openai import OpenAIRealtime
-
-    # What is not given has its default there.
-    places = {"model": arguments.model, "base_url": arguments.base_url}
-    return OpenAIRealtime(
-        RealtimeOptions(arguments.instructions, voice=arguments.voice),
-        **{name: value for name, value in places.items() if value is not None},
-    )
-
-
-def _device(text: str | None) -> int | str | None:
-    # isdecimal() also knows digits that int() does not; PortAudio's names are never just a number.
-    return int(text) if text is not None and text.isascii() and text.isdecimal() else text
-
-
-def _devices(arguments: argparse.Namespace) -> int:
-    from convsm.audio.portaudio import devices
-    from convsm.live.devices import as_json, as_table
-
-    found = devices()
-    sys.stdout.write(as_json(found) if arguments.json else as_table(found))
-    return 0
-
-
-def _diagram(arguments: argparse.Namespace) -> int:
-    from convsm import diagram
-
-    draw = {
-        "mermaid": diagram.mermaid,
-        "dot": diagram.dot,
-        "svg": diagram.svg,
-        "matrix": diagram.matrix,
-    }[arguments.format]
-    text = draw(_automaton(arguments))
-    if arguments.out is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        # The same bytes on every system.
-        with open(arguments.out, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        from convsm.errors import ConfigurationError
-
-        raise ConfigurationError(
-            f"--out {arguments.out} cannot be written ({error.strerror}); name another file."
-        ) from None
-    return 0
-
-
-def _inspect(arguments: argparse.Namespace) -> int:
-    from convsm import diagram
-
-    sys.stdout.write(diagram.inspect(arguments.name, _automaton(arguments)))
-    return 0
-
-
-def _automaton(arguments: argparse.Namespace) -> Automaton:
-    from convsm.diagram import CONVERSATION
-
-    if not arguments.turns:
-        return CONVERSATION
-    from convsm.diagram.turns import TURNS
-
-    return TURNS
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    from convsm.recording import replay
-
-    try:
-        report = replay(arguments.file)
-    except OSError as error:
-        from convsm.errors import ConfigurationError
-
-        raise ConfigurationError(
-            f"{arguments.file} cannot be read ({error.strerror}); name a recording."
-        ) from None
-    print(report.text())
-    return 0 if report.is_equal else DIFFERENT

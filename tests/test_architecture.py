@@ -30,6 +30,7 @@ LAYERS = (
     "live",
     "testing",
     "demo",
+    "commands",
     "cli",
     "__main__",
 )
