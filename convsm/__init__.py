@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from convsm.runtime.conversation import Conversation
     from convsm.runtime.openai import OpenAIRealtime
     from convsm.runtime.tools import ClientTools
-    from convsm.runtime.turn_port import CompletedTurn
+    from convsm.runtime.turn_questions import CompletedTurn
     from convsm.runtime.wiring import DisconnectionDetails
     from convsm.transport.options import TransportOptions
     from convsm.transport.rest import AsyncElevenLabs, ElevenLabs, SignedUrl, UploadedFile
@@ -151,7 +151,7 @@ _HOMES = {
         "UserTurnLimit",
         "WordListClassifier",
     ),
-    "convsm.runtime.turn_port": ("CompletedTurn",),
+    "convsm.runtime.turn_questions": ("CompletedTurn",),
     "convsm.audio.vad": (
         "LoudnessModel",
         "SileroModel",

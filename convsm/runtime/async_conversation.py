@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConvsmError
-from convsm.machine.effects import RequestReply
 from convsm.machine.events import DecideApproval
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import answer_by_hand
@@ -19,7 +18,7 @@ from convsm.runtime.async_driver import AsyncDriver
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
 from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import AsyncEventStream
-from convsm.runtime.turn_calls import AsyncTurnCalls
+from convsm.runtime.turn_calls import SAY, AsyncTurnCalls
 from convsm.runtime.wiring import Opening
 from convsm.transport.multipart import UploadSource
 
@@ -179,30 +178,40 @@ class AsyncConversation(ConversationBase[AsyncDriver], AsyncTurnCalls):
         """
         self._started("send_user_message").send(UserMessage(text))
 
-    async def generate_reply(self, instructions: str | None = None) -> None:
+    async def generate_reply(
+        self, instructions: str | None = None, *, allow_interruptions: bool = True
+    ) -> None:
         """Have the agent reply now, where the protocol can (OpenAI Realtime).
 
         It is asked for once the server is free: a running response and open tool calls come first.
 
         Args:
             instructions: What holds for this reply in place of the session's instructions.
+            allow_interruptions: Whether it may be interrupted, but for ``interrupt(force=True)`` and a
+                written message; False needs turn handling.
 
         Raises:
             RuntimeError: As for send_user_message.
             ProtocolError: The protocol's agents reply by themselves.
+            ConfigurationError: It may not be interrupted, and the conversation has no turn handling.
         """
-        self._started("generate_reply").send(RequestReply(instructions))
+        self._reply("generate_reply", instructions, allow_interruptions)
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         """Have the agent say something word for word, where the protocol can (OpenAI Realtime).
 
         The model is told to; nothing makes it.
 
+        Args:
+            text: What to say.
+            allow_interruptions: As for generate_reply.
+
         Raises:
             RuntimeError: As for send_user_message.
             ProtocolError: As for generate_reply.
+            ConfigurationError: As for generate_reply.
         """
-        await self.generate_reply(f"Say exactly this, word for word, and nothing else: {text}")
+        self._reply("say", SAY + text, allow_interruptions)
 
     async def send(self, message: object) -> None:
         """Send any typed message that the protocol knows, such as CommitAudio of OpenAI Realtime.

@@ -9,14 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from convsm.errors import ConfigurationError, ConvsmError
-from convsm.machine.effects import RequestReply
 from convsm.protocols.messages import ContextualUpdate, Feedback, UserActivity, UserMessage
 from convsm.runtime.answers import Answers
 from convsm.runtime.base_conversation import AFTER_END_SECONDS, ConversationBase
 from convsm.runtime.elevenlabs import upload_file
 from convsm.runtime.stream import EventStream
 from convsm.runtime.threaded_driver import ThreadedDriver
-from convsm.runtime.turn_calls import TurnCalls
+from convsm.runtime.turn_calls import SAY, TurnCalls
 from convsm.runtime.wiring import Opening, Wiring
 from convsm.transport.multipart import UploadSource
 
@@ -163,30 +162,38 @@ class Conversation(ConversationBase[ThreadedDriver], Answers, TurnCalls):
         """
         self._started("send_user_message").send(UserMessage(text))
 
-    def generate_reply(self, instructions: str | None = None) -> None:
+    def generate_reply(self, instructions: str | None = None, *, allow_interruptions: bool = True) -> None:
         """Have the agent reply now, where the protocol can (OpenAI Realtime).
 
         It is asked for once the server is free: a running response and open tool calls come first.
 
         Args:
             instructions: What holds for this reply in place of the session's instructions.
+            allow_interruptions: Whether it may be interrupted, but for ``interrupt(force=True)`` and a
+                written message; False needs turn handling.
 
         Raises:
             RuntimeError: As for send_user_message.
             ProtocolError: The protocol's agents reply by themselves.
+            ConfigurationError: It may not be interrupted, and the conversation has no turn handling.
         """
-        self._started("generate_reply").send(RequestReply(instructions))
+        self._reply("generate_reply", instructions, allow_interruptions)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, allow_interruptions: bool = True) -> None:
         """Have the agent say something word for word, where the protocol can (OpenAI Realtime).
 
         The model is told to; nothing makes it.
 
+        Args:
+            text: What to say.
+            allow_interruptions: As for generate_reply.
+
         Raises:
             RuntimeError: As for send_user_message.
             ProtocolError: As for generate_reply.
+            ConfigurationError: As for generate_reply.
         """
-        self.generate_reply(f"Say exactly this, word for word, and nothing else: {text}")
+        self._reply("say", SAY + text, allow_interruptions)
 
     def send(self, message: object) -> None:
         """Send any typed message that the protocol knows, such as CommitAudio of OpenAI Realtime.

@@ -21,7 +21,7 @@ from convsm.transport.options import TransportOptions
 
 if TYPE_CHECKING:
     from convsm.audio.vad import VoiceDetector
-    from convsm.runtime.turn_port import CompletedTurn
+    from convsm.runtime.turn_questions import CompletedTurn
     from convsm.turns import OverlapClassifier, TurnHandling, reports
 
 __all__ = ["ConversationOptions", "is_service"]

@@ -176,8 +176,8 @@ class Driver(ABC):
             return False
         return True
 
-    def send(self, message: object) -> None:
-        """Send a message of the user's.
+    def send(self, message: object, command: Event | None = None) -> None:
+        """Send a message of the user's, by a command of turn handling's own if one is given.
 
         Raises:
             RefusedCommand: The session is not open, or too much waits to be sent.
@@ -188,7 +188,7 @@ class Driver(ABC):
             raise RefusedCommand(
                 "Send", self.session.state, ("End",), "the network does not keep up with what is sent"
             )
-        self._inbox.call(Send(message, KINDS.get(type(message), "message")))
+        self._inbox.call(command or Send(message, KINDS.get(type(message), "message")))
 
     def interrupt(self, force: bool = False) -> None:
         """Silence the agent; nothing happens while nothing of it is audible.

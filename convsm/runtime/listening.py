@@ -17,7 +17,7 @@ from convsm.audio.sinc_resampling import SincResampler
 from convsm.audio.vad import RATE, VoiceDetector
 from convsm.errors import AudioError
 from convsm.machine.events import AudioFailed, Event
-from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechResumed, SpeechStarted
+from convsm.turns.events import HearingLost, SpeechEnded, SpeechPaused, SpeechResumed, SpeechStarted
 
 __all__ = ["KEPT_SECONDS", "Listening"]
 
@@ -139,8 +139,7 @@ class Listening:
 
     def _fail(self, message: str) -> None:
         self.has_failed = True
-        # Nobody would ever say that the user fell silent.
-        self._post(SpeechEnded(self._clock()))
+        self._post(HearingLost())
         if self._is_needed():
             self._post(AudioFailed(message))
         else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convsm.errors import ConfigurationError
+from convsm.machine.effects import RequestReply
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +23,10 @@ __all__ = ["FLUSH_LIMIT", "AsyncTurnCalls", "TurnCalls"]
 FLUSH_LIMIT = 10.0
 
 
+# What a model is told that is to say something.
+SAY = "Say exactly this, word for word, and nothing else: "
+
+
 class TurnTaker(Protocol):
     """The part of a driver that takes turns."""
 
@@ -31,6 +36,9 @@ class TurnTaker(Protocol):
 
     def command(self, event: Event) -> None:
         """Do what a call says, or raise RefusedCommand."""
+
+    def send(self, message: object, command: Event | None = None) -> None:
+        """Send a message of the user's, or raise RefusedCommand."""
 
     def commit(
         self, future: Commit, transcript_timeout: float, stt_flush_duration: float, skip_reply: bool
@@ -60,6 +68,16 @@ class _Calls:
         driver.commit(future, *seconds, skip_reply)
         if future.done() and not future.cancelled() and future.exception() is not None:
             raise future.exception()
+
+    def _reply(self, call: str, instructions: str | None, allow_interruptions: bool) -> None:
+        driver, message = self._started(call), RequestReply(instructions)
+        if driver.turns is None and allow_interruptions:
+            driver.send(message)
+            return
+        _turns_of(driver, f"allow_interruptions=False of {call}")
+        from convsm.turns.events import RequestAgentReply
+
+        driver.send(message, RequestAgentReply(message, allow_interruptions))
 
     def _update(self, settings: TurnHandling | Mapping[str, Any]) -> None:
         from convsm.turns import TurnHandling

@@ -1,39 +1,31 @@
-"""Between the effects of turn handling and the user's hooks, detectors and waiting calls."""
+"""Between the effects of turn handling and whoever waits for them: calls, callbacks, the microphone."""
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import logging
-import numbers
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Protocol
 
-import attrs
-
 from convsm.audio.formats import AudioFormat
-from convsm.errors import ConfigurationError, StopResponse
+from convsm.errors import ConfigurationError
 from convsm.machine import Session
 from convsm.machine.effects import Effect
 from convsm.machine.events import Event, Informed
 from convsm.protocols.messages import TentativeTranscript
 from convsm.protocols.realtime_reports import UserSpeech
 from convsm.runtime.listening import Listening
-from convsm.runtime.tool_outcome import Outcome, runs_on_loop
 from convsm.runtime.tool_runner import Call
+from convsm.runtime.turn_questions import TurnQuestions
 from convsm.runtime.wiring import TurnSetup
 from convsm.turns import TurnHandling, TurnServer, TurnTaking, UserTurn
 from convsm.turns.effects import (
     CancelCommit,
-    CompleteTurn,
-    PredictTurn,
     Report,
     ResolveCommit,
     TurnStateChanged,
 )
-from convsm.turns.ending import PREDICTION_SECONDS
 from convsm.turns.events import (
     COMMANDS,
     CommitUserTurn,
@@ -41,29 +33,13 @@ from convsm.turns.events import (
     InterruptAgent,
     SpeechEnded,
     SpeechStarted,
-    TurnPredicted,
-    TurnReleased,
+    TakeFloor,
 )
 from convsm.turns.reports import UserTurnExceeded
 
-__all__ = ["Commit", "CompletedTurn", "TurnPort"]
+__all__ = ["Commit", "TurnPort"]
 
 logger = logging.getLogger("convsm.session")
-
-
-@attrs.frozen
-class CompletedTurn:
-    """A turn of the user's that is over and not yet replied to; what ``on_user_turn_completed`` gets.
-
-    Attributes:
-        number: Its number, from 1; ``LateTranscript`` refers to it.
-        transcript: What was said. Empty if the server has not told it (yet).
-        skips_reply: Whether no reply will be asked for, whatever the hook does.
-    """
-
-    number: int
-    transcript: str
-    skips_reply: bool = False
 
 
 class Commit(Protocol):
@@ -123,17 +99,15 @@ class TurnPort:
         self._setup = setup
         self._post = post
         self._publish = publish
-        self._consult = consult
         self._listening: Listening | None = None
         if setup.make_detector is not None:
             self._listening = Listening(setup.make_detector, post_from_thread, clock, self._needs_ears)
         # Bounded by their callers: each is settled by the machine, at the latest when the session ends.
         self._commits: dict[int, Commit] = {}
         self._numbers = itertools.count(1)
-        self._has_warned = False
+        self._questions = TurnQuestions(setup, turn, post, consult, self._latest_sound)
         self.performers: dict[type, Callable[[Any], None]] = {
-            PredictTurn: self._predict,
-            CompleteTurn: self._complete,
+            **self._questions.performers,
             ResolveCommit: self._resolve,
             CancelCommit: self._cancel,
             Report: self._report,
@@ -180,6 +154,9 @@ class TurnPort:
         """Take a piece of the microphone's sound; from any thread, never waits."""
         if self._listening is not None:
             self._listening.feed(audio)
+
+    def _latest_sound(self) -> bytes:
+        return b"" if self._listening is None else self._listening.latest()
 
     def listen_no_more(self) -> None:
         """Hear nothing from now on."""
@@ -230,55 +207,12 @@ class TurnPort:
             with suppress(Exception):
                 settle(future)
 
-    # Hooks
-
-    def _predict(self, effect: PredictTurn) -> None:
-        detector = self.taking.turn.handling.detector
-        assert detector is not None
-        listening = self._listening if detector.is_streaming else None
-        sound = b"" if listening is None else listening.latest()
-
-        async def ask(transcript: str) -> float:
-            return await detector.probability(transcript, sound)
-
-        key = ("prediction", str(effect.prediction_id))
-        answer = partial(_predicted, effect.prediction_id)
-        name = type(detector).__name__
-        self._consult(Call(key, name, ask, effect.transcript, _probability, answer, PREDICTION_SECONDS))
-
-    def _complete(self, effect: CompleteTurn) -> None:
-        hook = self._setup.on_user_turn_completed
-        if hook is None:
-            self._post(TurnReleased(effect.turn))
-            return
-        key = ("turn", str(effect.turn))
-        argument = CompletedTurn(effect.turn, effect.transcript, effect.skip_reply)
-        answer = partial(self._released, effect.turn)
-        self._consult(Call(key, "on_user_turn_completed", _stoppable(hook), argument, _wish, answer))
-
-    def _released(self, turn: int, outcome: Outcome) -> Event:
-        if outcome.is_error:
-            logger.error("on_user_turn_completed failed, so no reply is asked for: %s", outcome.text)
-        server = self.taking.turn.server
-        if outcome != _WANTED and server.reply is None and not self._has_warned:
-            self._has_warned = True
-            logger.warning("%s replies by itself; on_user_turn_completed cannot stop it", server.protocol)
-        return TurnReleased(turn, outcome == _WANTED)
+    # What the user's program is told
 
     def _report(self, effect: Report) -> None:
-        fact = effect.fact
-        self._publish(fact)
-        if type(fact) is not UserTurnExceeded:
-            return
-        hook = self._setup.on_user_turn_exceeded
-        if hook is not None:
-            key = ("exceeded", str(next(self._numbers)))
-            self._consult(Call(key, "on_user_turn_exceeded", hook, fact, _nothing, _ignored))
-            return
-        turn = self.taking.turn
-        if turn.server.reply is not None and not turn.handling.is_manual and turn.commit is None:
-            # Nobody waits for this commit.
-            self._post(CommitUserTurn(next(self._numbers)))
+        self._publish(effect.fact)
+        if type(effect.fact) is UserTurnExceeded and not self._questions.tell_exceeded(effect.fact):
+            self._post(TakeFloor(self.taking.turn.server.reply))
 
 
 def _needs_ears(handling: TurnHandling, server: TurnServer) -> bool:
@@ -298,61 +232,4 @@ def _fact(event: Event) -> Event | None:
         if message.is_speaking:
             return SpeechStarted(event.at, "server", at=event.at)
         return SpeechEnded(event.at, "server", at=event.at)
-    return None
-
-
-# What came of asking
-
-_WANTED, _UNWANTED = Outcome("reply", False), Outcome("no reply", False)
-
-
-def _stoppable(hook: Callable[[CompletedTurn], Any]) -> Callable[[CompletedTurn], Any]:
-    """Return a hook whose StopResponse is an answer."""
-
-    async def finish(started: Awaitable[Any]) -> bool:
-        try:
-            await started
-        except StopResponse:
-            return False
-        return True
-
-    def call(turn: CompletedTurn) -> bool | Awaitable[bool]:
-        try:
-            started = hook(turn)
-        except StopResponse:
-            return False
-        return finish(started) if inspect.isawaitable(started) else True
-
-    async def await_call(turn: CompletedTurn) -> bool:
-        return await finish(hook(turn))
-
-    return await_call if runs_on_loop(hook, False) else call
-
-
-def _wish(name: str, value: object) -> Outcome:
-    return _WANTED if value else _UNWANTED
-
-
-def _probability(name: str, value: object) -> Outcome:
-    # NumPy's numbers too, which models return.
-    if isinstance(value, numbers.Real) and 0 <= float(value) <= 1:
-        return Outcome(repr(float(value)), False)
-    return Outcome(f"it returned {value!r}, not a probability from 0 to 1", True)
-
-
-def _predicted(prediction_id: int, outcome: Outcome) -> Event | None:
-    if outcome.is_error:
-        # The turn ends without it, after the short delay.
-        logger.warning("the turn detector failed: %s", outcome.text)
-        return None
-    return TurnPredicted(prediction_id, float(outcome.text))
-
-
-def _nothing(name: str, value: object) -> Outcome:
-    return Outcome("", False)
-
-
-def _ignored(outcome: Outcome) -> Event | None:
-    if outcome.is_error:
-        logger.error("on_user_turn_exceeded failed: %s", outcome.text)
     return None

@@ -5,16 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import get_args
-
-import attrs
 
 from convsm.audio.vad import SileroModel, SpeechDetector, VoiceDetector
 from convsm.errors import AudioError
 from convsm.runtime.conversation_options import ConversationOptions
 from convsm.runtime.wiring import Observer, Opening, TurnSetup
-from convsm.turns import OverlapClassifier, TurnHandling, TurnServer, reports
-from convsm.turns.detection import Overlap, Verdict
+from convsm.turns import TurnHandling, TurnServer, reports
 
 __all__ = ["CALLBACKS", "set_turns_up", "turn_observers"]
 
@@ -59,8 +55,7 @@ def set_turns_up(options: ConversationOptions, opening: Opening) -> tuple[Openin
     """
     handling = TurnHandling.of(options.turn_handling)
     opening = opening.with_turns(handling)
-    server, given = opening.turn_server(), options.overlap_classifier
-    classifier = None if given is None else _GuardedClassifier(given)
+    server, classifier = opening.turn_server(), options.overlap_classifier
     for warning in server.check(handling, classifier is not None):
         logger.warning("%s", warning)
     return opening, TurnSetup(
@@ -90,22 +85,3 @@ def _detector(
         )
     logger.info("nothing hears speech on this side; interruptions are left to the server")
     return None
-
-
-@attrs.frozen
-class _GuardedClassifier:
-    """A classifier of the user's, asked in the middle of a step that it must not break."""
-
-    inner: OverlapClassifier
-
-    def classify(self, overlap: Overlap) -> Verdict:
-        """Return its verdict; ``unknown`` if it has none."""
-        try:
-            verdict = self.inner.classify(overlap)
-        except Exception:
-            logger.exception("the overlap classifier raised; final words count as an interruption")
-            return "unknown"
-        if verdict in get_args(Verdict):
-            return verdict
-        logger.error("the overlap classifier returned %r, which is no verdict", verdict)
-        return "unknown"

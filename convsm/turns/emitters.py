@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import attrs
 
 from convsm.machine.base import Event
@@ -123,7 +125,8 @@ class TurnEmitters(TurnEnding):
         self.speech += 1
         self.has_voice, self.began, self.last_spoke = True, event.began, event.at
         self.quiet_since, self.voiced_for, self.voiced_since = None, 0.0, event.began
-        self.is_serious = False
+        # What paused the agent stays as serious as it was, though a short sound follows.
+        self.is_serious = self.is_serious and self.session.is_undecided(event)
         self.delays = self.delays.user_started(event.began, is_overlapping)
 
     def note_pause(self, event: SpeechPaused) -> None:
@@ -152,6 +155,10 @@ class TurnEmitters(TurnEnding):
         # Nothing of what was said in this overlap counted as words.
         is_speaking = self.session.state == "agent_speaking"
         return is_speaking and self.classifier is not None and len(self.words) == self.overlap_from
+
+    def forget_hearing(self, event: Event) -> None:
+        """Take the server's word for it when the user speaks."""
+        self.hears_locally = False
 
     def mute(self, event: Event) -> None:
         """Let nobody hear the user."""
@@ -216,11 +223,15 @@ class TurnEmitters(TurnEnding):
     def _classify(self, classifier: OverlapClassifier, overlap: Overlap) -> Verdict:
         # It is the program's; a conversation does not end for its mistakes.
         try:
-            return classifier.classify(overlap)
+            verdict = classifier.classify(overlap)
         except Exception as error:
-            what = f"the overlap classifier raised {type(error).__name__}; its verdict counts as unknown"
-            self._emit(Diagnose(what))
-            return "unknown"
+            found = f"raised {type(error).__name__}"
+        else:
+            if verdict in get_args(Verdict):
+                return verdict
+            found = f"returned {type(verdict).__name__}, which is no verdict"
+        self._emit(Diagnose(f"the overlap classifier {found}; that counts as unknown"))
+        return "unknown"
 
     def report_overlap(self, event: OverlapJudged) -> None:
         """Tell how the overlap was judged."""
@@ -232,7 +243,9 @@ class TurnEmitters(TurnEnding):
 
     def arm_interruption_timer(self, event: Event) -> None:
         """Wait until speech is long enough to be meant."""
-        if self._is_interruptible() and not self.is_serious:
+        # Who only hears it from a server that decides hears of the interruption from there too.
+        is_known = self.hears_locally or not self.handling.is_servers or self.holds_turn
+        if is_known and self._is_interruptible() and not self.is_serious:
             spoken = self.voiced_for + event.at - self.voiced_since
             self._arm("interruption", max(0.0, self.handling.interruption.min_duration - spoken))
 

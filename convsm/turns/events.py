@@ -27,6 +27,7 @@ __all__ = [
     "CancelUserTurn",
     "ClearUserTurn",
     "CommitUserTurn",
+    "HearingLost",
     "InterimTranscript",
     "InterruptAgent",
     "MicrophoneMuted",
@@ -185,6 +186,11 @@ class SpeechEnded(Event):
 
 
 @attrs.frozen
+class HearingLost(Event):
+    """Nothing on this side hears the user any more: the detector has failed."""
+
+
+@attrs.frozen
 class MicrophoneMuted(Event):
     """The user does not want to be heard."""
 
@@ -290,6 +296,7 @@ FACTS: tuple[type[Event], ...] = (
     SpeechPaused,
     SpeechResumed,
     SpeechEnded,
+    HearingLost,
     MicrophoneMuted,
     MicrophoneUnmuted,
     InterimTranscript,

@@ -133,6 +133,8 @@ ROWS = (
             "arm_away_timer"),
         why="without words it may have been a noise; a turn begins with its first word"),
     row("SpeechEnded", ("committing", *VOICELESS), None, why="there was no speech that anybody listened to"),
+    row("HearingLost", EVERYWHERE, None, do=("end_speech", "forget_hearing"),
+        why="from here on the server is believed"),
     row("MicrophoneMuted", EVERYWHERE, None, do=("mute", "end_speech"),
         why="whoever is not heard does not speak"),
     row("MicrophoneUnmuted", EVERYWHERE, None, do=("unmute",), why="heard from here on"),
@@ -283,6 +285,8 @@ ROWS = (
     row("TurnHandlingChanged", "endpointing", "silent", when=("changes_hands",),
         do=("take_handling", "lift_pending", "arm_away_timer"),
         why="whoever decides now was not asked about this turn"),
+    row("TurnHandlingChanged", "inactive", None, when=("is_conversation_idle",), do=("reject_inactive",),
+        why="there is no conversation"),
     row("TurnHandlingChanged", EVERYWHERE, None, do=("take_handling",), why="they hold from here on"),
 
     # The microphone

@@ -17,7 +17,7 @@ from convsm.machine.base import Event
 from convsm.machine.events import AudioFailed
 from convsm.runtime import listening
 from convsm.runtime.listening import KEPT_SECONDS, LATE_SECONDS, LIMIT, Listening
-from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechStarted
+from convsm.turns.events import HearingLost, SpeechEnded, SpeechPaused, SpeechStarted
 from tests.runtime.helpers import Log, nothing_is_left, until  # noqa: F401 (a fixture)
 
 
@@ -164,10 +164,10 @@ def test_telephony_is_heard(name):
 def test_a_detector_that_raises_ends_speech_and_not_the_session(stage, caplog):
     stage.ear.error = ValueError("mine")
     stage.listening.feed(b"ab")
-    stage.posted.wait_for(SpeechEnded(0.0))
+    stage.posted.wait_for(HearingLost())
     stage.close()
     assert "The voice detector raised ValueError: mine" in caplog.text
-    assert stage.posted.entries == [SpeechEnded(0.0)]
+    assert stage.posted.entries == [HearingLost()]
 
 
 def test_one_without_whom_no_turn_would_end_ends_the_session():
@@ -194,16 +194,16 @@ def test_a_detector_that_answers_nonsense_has_failed(answer, caplog):
     ear.feed = lambda audio, at: answer  # type: ignore[method-assign]
     stage = Stage(lambda: ear)
     stage.listening.feed(b"ab")
-    stage.posted.wait_for(SpeechEnded(0.0))
+    stage.posted.wait_for(HearingLost())
     stage.close()
-    assert stage.posted.entries == [SpeechEnded(0.0)]
+    assert stage.posted.entries == [HearingLost()]
     assert "The voice detector raised TypeError" in caplog.text
 
 
 def test_one_that_leaves_its_thread_has_failed(stage, caplog):
     stage.ear.error = SystemExit(3)
     stage.listening.feed(b"ab")
-    stage.posted.wait_for(SpeechEnded(0.0))
+    stage.posted.wait_for(HearingLost())
     stage.close()
     assert "SystemExit" in caplog.text
 
@@ -255,4 +255,4 @@ def test_without_a_thread_nothing_is_heard(monkeypatch):
         stage = Stage(is_needed=True)
     stage.listening.feed(b"ab")
     stage.close()
-    assert [type(event) for event in stage.posted.entries] == [SpeechEnded, AudioFailed]
+    assert [type(event) for event in stage.posted.entries] == [HearingLost, AudioFailed]

