@@ -63,7 +63,10 @@ class Listening:
         self._clock = clock
         self._is_needed = is_needed
         # Bounded by LIMIT, in feed.
-        self._waiting: SimpleQueue[tuple[bytes, float] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[bytes, float, int] | None] = SimpleQueue()
+        # How often it began anew: what was fed before that is forgotten.
+        self._beginnings = 0
+        self._is_muted = False
         self._lock = threading.Lock()
         # Bounded by KEPT_SECONDS, in _keep.
         self._kept: deque[bytes] = deque()
@@ -88,8 +91,17 @@ class Listening:
 
     def feed(self, audio: bytes) -> None:
         """Take a piece of the microphone's sound, whose last sample was heard just now."""
-        if self._is_open and self._waiting.qsize() < LIMIT:
-            self._waiting.put((audio, self._clock()))
+        if self._is_open and not self._is_muted and self._waiting.qsize() < LIMIT:
+            self._waiting.put((audio, self._clock(), self._beginnings))
+
+    def begin_anew(self, is_muted: bool = False) -> None:
+        """Forget what was heard; muted, also keep nothing of it, and hear nothing until the next call."""
+        self._is_muted = is_muted
+        self._beginnings += 1
+        if is_muted:
+            with self._lock:
+                self._kept.clear()
+                self._kept_bytes = 0
 
     def latest(self) -> bytes:
         """Return the latest sound, of ``KEPT_SECONDS`` at most, in the session's input format."""
@@ -122,8 +134,14 @@ class Listening:
 
     def _listen(self, detector: VoiceDetector, convert: Callable[[bytes], bytes]) -> None:
         detector.reset()
+        beginning = 0
         while (piece := self._waiting.get()) is not None and self._is_open:
-            audio, at = piece
+            audio, at, number = piece
+            if number != self._beginnings:
+                continue
+            if number != beginning:
+                beginning = number
+                detector.reset()
             self._keep(audio)
             if self._clock() - at > LATE_SECONDS:
                 continue

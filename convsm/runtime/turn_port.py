@@ -22,8 +22,10 @@ from convsm.runtime.wiring import TurnSetup
 from convsm.turns import TurnHandling, TurnServer, TurnTaking, UserTurn
 from convsm.turns.effects import (
     CancelCommit,
+    ListenAnew,
     Report,
     ResolveCommit,
+    StopListening,
     TurnStateChanged,
 )
 from convsm.turns.events import (
@@ -108,6 +110,8 @@ class TurnPort:
         self._questions = TurnQuestions(setup, turn, post, consult, self._latest_sound)
         self.performers: dict[type, Callable[[Any], None]] = {
             **self._questions.performers,
+            ListenAnew: lambda _: self._listen_anew(is_muted=False),
+            StopListening: lambda _: self._listen_anew(is_muted=True),
             ResolveCommit: self._resolve,
             CancelCommit: self._cancel,
             Report: self._report,
@@ -157,6 +161,10 @@ class TurnPort:
 
     def _latest_sound(self) -> bytes:
         return b"" if self._listening is None else self._listening.latest()
+
+    def _listen_anew(self, is_muted: bool) -> None:
+        if self._listening is not None:
+            self._listening.begin_anew(is_muted)
 
     def listen_no_more(self) -> None:
         """Hear nothing from now on."""

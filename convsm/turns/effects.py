@@ -14,10 +14,12 @@ __all__ = [
     "CancelCommit",
     "CompleteTurn",
     "JudgeSound",
+    "ListenAnew",
     "Post",
     "PredictTurn",
     "Report",
     "ResolveCommit",
+    "StopListening",
     "TurnStateChanged",
 ]
 
@@ -55,6 +57,16 @@ class JudgeSound(Effect):
 
     speech: int
     overlap: Overlap
+
+
+@attrs.frozen
+class ListenAnew(Effect):
+    """Have the detector of this side forget what it heard: speech that goes on begins for it now."""
+
+
+@attrs.frozen
+class StopListening(Effect):
+    """Have the detector of this side hear nothing until ListenAnew, and keep nothing of what it heard."""
 
 
 @attrs.frozen
@@ -132,6 +144,8 @@ EFFECTS: dict[str, type[Effect]] = {
         Post,
         Report,
         JudgeSound,
+        ListenAnew,
+        StopListening,
         PredictTurn,
         CompleteTurn,
         ResolveCommit,

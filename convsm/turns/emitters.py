@@ -15,7 +15,7 @@ from convsm.machine.events import (
 )
 from convsm.turns import reports
 from convsm.turns.detection import Overlap, OverlapClassifier, Verdict, count_words
-from convsm.turns.effects import Report, ResolveCommit
+from convsm.turns.effects import ListenAnew, Report, ResolveCommit, StopListening
 from convsm.turns.ending import TurnEnding
 from convsm.turns.events import (
     AgentChanged,
@@ -164,10 +164,12 @@ class TurnEmitters(TurnEnding):
         """Let nobody hear the user."""
         self.has_muted = True
         self.pre_roll = b""
+        self._emit(StopListening())
 
     def unmute(self, event: Event) -> None:
         """Let the user be heard again."""
         self.has_muted = False
+        self._emit(ListenAnew())
 
     def end_speech(self, event: Event) -> None:
         """End speech that nobody hears any more."""

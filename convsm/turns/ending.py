@@ -9,7 +9,15 @@ from convsm.machine.base import Event
 from convsm.machine.events import InterruptionDismissed, Send, UserAudio, UserTranscript
 from convsm.turns import reports
 from convsm.turns.detection import Overlap
-from convsm.turns.effects import CancelCommit, CompleteTurn, JudgeSound, PredictTurn, Report, ResolveCommit
+from convsm.turns.effects import (
+    CancelCommit,
+    CompleteTurn,
+    JudgeSound,
+    ListenAnew,
+    PredictTurn,
+    Report,
+    ResolveCommit,
+)
 from convsm.turns.events import CommitUserTurn, SpeechPaused, TakeFloor, TurnPredicted
 from convsm.turns.protection import Protection
 from convsm.turns.sound import bytes_per_second, silence
@@ -270,6 +278,9 @@ class TurnEnding(Protection):
         self.cancel_end_timers(event)
         self.clear_turn(event)
         self.holds_turn = True
+        if not self.has_voice:
+            # Nobody listened until now, so nobody knows whether the user speaks already.
+            self._emit(ListenAnew())
 
     def release_turn(self, event: Event) -> None:
         """Hold the turn no longer; speech that goes on is none of it."""

@@ -123,6 +123,30 @@ def test_nothing_is_heard_after_the_end(stage):
     assert stage.posted.entries == []
 
 
+def test_nothing_of_a_muted_microphone_is_heard_or_kept(stage):
+    stage.listening.feed(b"ab")
+    stage.ear.log.wait_for((b"ab", 0.0))
+    stage.listening.begin_anew(is_muted=True)
+    assert stage.listening.latest() == b""
+    stage.listening.feed(b"cd")
+    stage.listening.begin_anew()
+    stage.listening.feed(b"ef")
+    stage.ear.log.wait_for((b"ef", 0.0))
+    assert stage.ear.log.entries == ["reset", (b"ab", 0.0), "reset", (b"ef", 0.0)]
+    assert stage.listening.latest() == b"ef"
+
+
+def test_what_waits_is_forgotten_when_it_begins_anew(stage):
+    stage.ear.gate = threading.Event()
+    for _ in range(3):
+        stage.listening.feed(b"ab")
+    stage.listening.begin_anew()
+    stage.listening.feed(b"cd")
+    stage.ear.gate.set()
+    stage.ear.log.wait_for((b"cd", 0.0))
+    assert [entry for entry in stage.ear.log.entries if entry == (b"ab", 0.0)] in ([], [(b"ab", 0.0)])
+
+
 def test_the_latest_sound_is_kept_and_no_more(stage):
     piece = bytes(32000)
     for _ in range(20):

@@ -12,7 +12,9 @@ import pytest
 from convsm import (
     CompletedTurn,
     ConfigurationError,
+    LoudnessModel,
     RefusedCommand,
+    SpeechDetector,
     StopResponse,
 )
 from convsm.machine.base import Event
@@ -203,6 +205,34 @@ def test_a_microphone_that_is_muted_ends_speech_at_once(agent, protocol):
         call.conversation.set_microphone_muted(False)
         call.audio.microphone(b"\x03\x04" * 100)
         until(lambda: connection.user_audio == bytes(200) + b"\x03\x04" * 100)
+
+
+def talking(call: Call, count: int = 10) -> None:
+    """Speak into the microphone, loud enough for a detector."""
+    for _ in range(count):
+        call.advance(0.02)
+        call.audio.microphone(b"\x00\x20" * 480)
+
+
+@pytest.mark.parametrize("handling", [EAGER, {"turn_detection": "manual"}])
+def test_speech_that_goes_on_is_noticed_when_somebody_begins_to_listen(agent, handling):
+    detector = SpeechDetector(LoudnessModel())
+    with talk(agent, turn_handling=handling, voice_detector=detector) as call:
+        call.start()
+        call.audio.log.wait_for("start")
+        call.settle()
+        if handling is EAGER:
+            call.conversation.set_microphone_muted(True)
+        talking(call)
+        until(lambda: call.driver.turns._listening._waiting.empty())
+        assert call.conversation.user_state == "listening"
+        if handling is EAGER:
+            call.conversation.set_microphone_muted(False)
+        else:
+            call.conversation.start_user_turn()
+        talking(call)
+        until(lambda: call.driver.turns.taking.turn.has_voice)
+        assert call.conversation.user_state == "speaking"
 
 
 # By hand
