@@ -223,7 +223,9 @@ class TurnGuards(Overlaps):
         if event.speech not in (0, self.speech):
             return True
         if self.session.is_undecided(event):
-            return False
+            # Of a server that ends turns, what is held back is the reply to words that come only now.
+            is_held = self.holds_turn or (self.handling.is_servers and not self.is_serious)
+            return is_held and self.server.commit is None
         # A server may send words late, when it replies to them already; only speech tells that apart.
         is_heard = not self.handling.is_servers or self._began_in_overlap()
         return not (self._may_interrupt() and self.is_agent_audible(event) and is_heard)
@@ -286,6 +288,10 @@ class TurnGuards(Overlaps):
         is_fresh = self.last_spoke is not None and event.at - self.last_spoke <= FRESH_SECONDS
         is_said = bool(self.words) and not self.has_voice and not is_fresh
         return is_said or not self.server.user_transcripts
+
+    def is_reply_held(self, event: CommitUserTurn) -> bool:
+        """What was held back while the turn was held by hand is of a server that ends turns itself."""
+        return self.holds_turn and self.is_undecided(event) and self.server.commit is None
 
     def has_something(self, event: Event) -> bool:
         """There are words, or the server was told that the turn is over."""

@@ -113,6 +113,51 @@ def test_speech_of_the_agent_waits_while_the_button_is_held():
     assert stage.when(ResumeAudio) == near(3.0)
 
 
+# A server that ends turns itself may do so in a pause, while the button is still held.
+
+
+def held_reply(*words: float, **options: Any) -> Stage:
+    """Return a stage whose user holds the button from 0 to 3; the reply begins at 2 and is held back."""
+    stage = manual(**options).at(0.0, StartUserTurn()).at(0.1, SpeechStarted(0.0)).at(1.5, SpeechEnded(1.0))
+    stage.at(3.0, CommitUserTurn(7)).agent(2.0, 2.0)
+    for time in words:
+        stage.at(time, UserTranscript("What time is it?"))
+    return stage.run(20)
+
+
+@pytest.mark.parametrize("words", [(1.8,), (2.5,), (3.5,)])
+def test_a_reply_that_came_before_the_release_is_heard_and_its_words_answer_the_commit(words):
+    stage = held_reply(*words)
+    assert stage.when(Flush) == []
+    assert stage.when(ResumeAudio) == near(3.0)
+    assert [stage.speaker.position] == near(2.0)
+    assert answers(stage) == [(7, "What time is it?")]
+    assert stage.when(ResolveCommit) == near(max(3.0, *words))
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["What time is it?"]
+    assert list(stage.agent_path()) == [("speaking", *near(3.0)), ("listening", *near(5.0))]
+
+
+def test_a_reply_without_words_leaves_the_commit_unanswered_and_the_agent_heard():
+    stage = held_reply()
+    assert [stage.speaker.position] == near(2.0)
+    assert (answers(stage), stage.when(ResolveCommit)) == ([(7, "")], near(5.0))
+
+
+@pytest.mark.parametrize(("words", "reply", "answered"), [(0.9, 2.0, 2.0), (2.5, 2.0, 2.5), (0.9, 9.0, 3.0)])
+def test_nobody_thinks_once_the_agent_has_replied_to_a_commit(words, reply, answered):
+    stage = manual().at(0.0, StartUserTurn()).at(0.1, SpeechStarted(0.0)).at(words, UserTranscript("So"))
+    stage.at(1.0, CommitUserTurn(7)).agent(reply, 4.0).run(20)
+    assert (answers(stage), stage.when(ResolveCommit)) == ([(7, "So")], near(answered))
+    assert list(stage.agent_path())[-2:] == [("speaking", *near(reply)), ("listening", *near(reply + 4.0))]
+
+
+def test_interim_words_of_a_commit_that_the_agent_replies_to_already_are_its_words():
+    stage = manual().at(0.0, StartUserTurn()).at(0.9, InterimTranscript("So")).at(1.0, CommitUserTurn(7))
+    stage.agent(2.0, 4.0).run(20)
+    assert (answers(stage), stage.when(ResolveCommit)) == ([(7, "So")], near(3.0))
+    assert list(stage.agent_path()) == [("speaking", *near(2.0)), ("listening", *near(6.0))]
+
+
 def test_a_commit_is_answered_by_the_next_final_words():
     stage = manual().at(0.0, StartUserTurn()).at(2.0, CommitUserTurn(7)).at(2.4, UserTranscript("so"))
     stage.run(5)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import attrs
 
-from convsm.machine.effects import Flush, PauseAudio
+from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
 from convsm.machine.events import Interrupted, ResponseEnded, ResponseStarted, ToolCalled, ToolCompleted
 from convsm.turns import WordListClassifier
 from convsm.turns.events import InterruptAgent, RequestAgentReply, SpeechEnded, SpeechStarted
-from convsm.turns.reports import AgentFalseInterruption, UserInterruptionDetected, UserStateChanged
+from convsm.turns.reports import (
+    AgentFalseInterruption,
+    UserInterruptionDetected,
+    UserStateChanged,
+    UserTurnCommitted,
+)
 from tests.turns.stage import FLOOR, REPLY, SERVER, SERVER_OWNED, Stage, handling, near
 
 
@@ -110,3 +115,12 @@ def test_a_backchannel_that_the_server_takes_for_an_interruption_is_one():
     assert stage.when(Flush) == near(7.0)
     # What began before the agent went on did not interrupt it.
     assert interruptions(stage) == [(True, 5.0, 5.5), (False, 7.0, 7.0)]
+
+
+def test_words_that_come_while_a_noise_holds_back_the_reply_to_them_do_not_cut_it():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(0.5, 2.0, "Hello", stt_delay=1.3)
+    stage.user(3.0, 3.3).agent(3.2, 2.0).run(12)
+    assert (stage.when(Flush), stage.when(ResumeAudio)) == ([], near(3.8))
+    assert [stage.speaker.position] == near(2.0)
+    assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello"]
+    assert list(stage.agent_path())[-2:] == [("speaking", *near(3.8)), ("listening", *near(5.8))]
