@@ -52,6 +52,8 @@ class TurnContext:
         has_warmed_up: Whether the one warm-up of the session has begun.
         commit: The commit by hand that is not answered.
         skips_reply: Whether no reply is wanted for the turn committed last.
+        is_awaiting: Whether the present speech began while the agent was about to reply.
+        has_release: Whether the reply to the turn before it was released meanwhile, and not asked for.
         owed_turn: A turn that is over and may still have words coming; None if none has.
         silent_speech: Seconds of speech in the open turn that no words came of.
         silent_speech_began: When that began.
@@ -102,6 +104,8 @@ class TurnContext:
     has_warmed_up: bool = False
     commit: CommitUserTurn | None = None
     skips_reply: bool = False
+    is_awaiting: bool = False
+    has_release: bool = False
     owed_turn: int | None = None
     silent_speech: float = 0.0
     silent_speech_began: float | None = None

@@ -52,6 +52,7 @@ class TurnEmitters(TurnEnding):
             self.agent_began = event.at
             self.overlap_from = len(self.words)
             self.asides.clear()
+            self.forget_awaited(event)
             self.delays = self.delays.agent_started(event.at)
             if self.server.transcribes_open_turns:
                 # It replies, so it has heard the words; whatever comes now is of another turn.

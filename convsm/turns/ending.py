@@ -147,6 +147,23 @@ class TurnEnding(Protection):
         """Ask the agent to reply."""
         self._post(Send(self.server.reply, kind="request"))
 
+    def note_awaited(self, event: Event) -> None:
+        """Remember that the agent is about to reply."""
+        self.is_awaiting = True
+
+    def forget_awaited(self, event: Event) -> None:
+        """Expect no reply from before this speech."""
+        self.is_awaiting = self.has_release = False
+
+    def keep_release(self, event: Event) -> None:
+        """Remember that a reply may be asked for."""
+        self.has_release = True
+
+    def request_released(self, event: Event) -> None:
+        """Ask for the reply that was released meanwhile, if one was."""
+        if self.has_release:
+            self.request_reply(event)
+
     def arm_reply_timer(self, event: Event) -> None:
         """Limit the wait for a reply."""
         self._arm("reply", self.handling.user_away_timeout or REPLY_SECONDS)
@@ -304,6 +321,7 @@ class TurnEnding(Protection):
 
     def _clear_words(self, event: Event) -> None:
         """Forget the words of the open turn."""
+        self.forget_awaited(event)
         self.words.clear()
         self.interim, self.overlap_from = "", 0
         self._forget_silent_speech()

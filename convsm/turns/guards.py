@@ -269,6 +269,10 @@ class TurnGuards(Overlaps):
         """It is the turn that was committed last."""
         return event.turn == self.turn - 1
 
+    def is_awaiting_reply(self, event: SpeechEnded | TurnReleased) -> bool:
+        """Speech began while the agent was about to reply, and it has not begun."""
+        return self.is_awaiting
+
     def wants_reply(self, event: TurnReleased) -> bool:
         """A reply is wanted, and has to be asked for."""
         return event.wants_reply and not self.skips_reply and self.server.reply is not None

@@ -50,7 +50,9 @@ def agent_state(session: Session, turn: UserTurn) -> AgentState:
         return "speaking"
     is_generating = session.generation != "none" and not session.is_stopping
     is_requested = session.state == "listening" and (session.wanted is not None or is_generating)
-    is_awaited = session.state == "tool_running" or turn.state == "committed" or is_requested
+    # A noise does not keep it from its reply.
+    is_replying = turn.state == "committed" or (turn.is_awaiting and not turn.is_serious)
+    is_awaited = session.state == "tool_running" or is_replying or is_requested
     return "thinking" if is_awaited else "listening"
 
 
@@ -137,6 +139,7 @@ class TurnTaking:
         # The user's sound reaches the conversation only as far as a row of the turn lets it.
         if not is_known or (kind.__name__ in CONVERSATION and kind is not UserAudio):
             self._give(event)
+        self._report_agent(event)
 
     def _happen(self, posted: Event) -> None:
         if isinstance(posted, (*FACTS, RequestAgentReply)):

@@ -7,7 +7,14 @@ from tests.turns.sequences import TAKEN, walk
 
 # What takes many steps in one order is left to the scenarios.
 RARE_ROWS = {("TurnPredicted", ("speaking",)), ("TimerFired", ("endpointing", "committing"))}
-RARE = {"has_words_aside", "is_decision_due", "is_mere_backchannel", "is_end_unlikely", "changes_hands"}
+RARE = {
+    "has_words_aside",
+    "is_decision_due",
+    "is_mere_backchannel",
+    "is_end_unlikely",
+    "changes_hands",
+    "is_reply_held",
+}
 
 
 def test_every_invariant_holds_with_turn_handling_on_and_both_interpreters_agree(volume, first_seed):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from convsm.machine.effects import Flush, PauseAudio, ResumeAudio
 from convsm.machine.events import Interrupted, ResponseEnded, ResponseStarted, ToolCalled, ToolCompleted
 from convsm.turns import WordListClassifier
-from convsm.turns.events import InterruptAgent, RequestAgentReply, SpeechEnded, SpeechStarted
+from convsm.turns.events import InterruptAgent, RequestAgentReply, SpeechEnded, SpeechStarted, TurnReleased
 from convsm.turns.reports import (
     AgentFalseInterruption,
     UserInterruptionDetected,
     UserStateChanged,
     UserTurnCommitted,
 )
+from convsm.turns.server import TurnServer
 from tests.turns.stage import FLOOR, REPLY, SERVER, SERVER_OWNED, Stage, handling, near
 
 
@@ -124,3 +126,46 @@ def test_words_that_come_while_a_noise_holds_back_the_reply_to_them_do_not_cut_i
     assert [stage.speaker.position] == near(2.0)
     assert [turn.transcript for turn in stage.facts(UserTurnCommitted)] == ["Hello"]
     assert list(stage.agent_path())[-2:] == [("speaking", *near(3.8)), ("listening", *near(5.8))]
+
+
+# Noises while the agent is about to reply
+
+ASKED = TurnServer(speech_events=True, reply=REPLY)
+
+
+def test_a_noise_while_the_agent_thinks_leaves_it_thinking():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(0.5, 2.0, "Hello").user(3.0, 3.3)
+    stage.agent(5.0, 2.0).run(12)
+    assert list(stage.agent_path()) == [
+        ("thinking", *near(2.5)),
+        ("speaking", *near(5.0)),
+        ("listening", *near(7.0)),
+    ]
+
+
+def test_a_reply_that_does_not_come_behind_a_noise_is_not_waited_for_for_ever():
+    stage = Stage(handling(turn_detection="server"), SERVER_OWNED).user(0.5, 2.0, "Hello").user(3.0, 3.3)
+    stage.run(30)
+    assert list(stage.agent_path()) == [("thinking", *near(2.5)), ("listening", *near(3.8 + 15.0))]
+
+
+@pytest.mark.parametrize("delay", [0.7, 3.0])
+def test_a_noise_while_the_program_is_asked_about_a_turn_loses_no_reply(delay):
+    stage = Stage(handling(turn_detection="server"), ASKED, hook_delay=delay)
+    stage.user(0.5, 2.0, "Hello").user(3.0, 3.3).run(12)
+    # The turn was told at 2.5, and the noise was over at 3.8.
+    assert stage.sent(REPLY) == near(max(2.5 + delay, 3.8))
+    assert [name for name, _ in stage.agent_path()] == ["thinking", "speaking", "listening"]
+
+
+def test_words_while_the_program_is_asked_about_a_turn_are_replied_to_once():
+    stage = Stage(handling(turn_detection="server"), ASKED, hook_delay=1.0)
+    stage.user(0.5, 2.0, "Hello").user(3.0, 4.0, "and more").run(12)
+    assert stage.sent(REPLY) == near(4.5 + 1.0)
+
+
+def test_no_reply_is_waited_for_behind_a_noise_if_the_program_wants_none():
+    stage = Stage(handling(turn_detection="server"), ASKED, hook_delay=None)
+    stage.user(0.5, 2.0, "Hello").user(3.0, 3.3).at(3.2, TurnReleased(1, wants_reply=False)).run(12)
+    assert stage.sent(REPLY) == []
+    assert list(stage.agent_path()) == [("thinking", *near(2.5)), ("listening", *near(3.2))]
