@@ -48,6 +48,7 @@ class TurnContext:
         prediction_id: Number of the last question to the detector.
         prediction: Its answer; None if it is open, or void.
         is_pending: Whether an interruption waits for a decision about the turn to be dismissed.
+        has_told: Whether the interruption that is undecided was told.
         agent_began: When the agent was last heard to begin.
         has_warmed_up: Whether the one warm-up of the session has begun.
         commit: The commit by hand that is not answered.
@@ -100,6 +101,7 @@ class TurnContext:
     prediction_id: int = 0
     prediction: float | None = None
     is_pending: bool = False
+    has_told: bool = False
     agent_began: float | None = None
     has_warmed_up: bool = False
     commit: CommitUserTurn | None = None

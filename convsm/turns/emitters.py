@@ -73,7 +73,7 @@ class TurnEmitters(TurnEnding):
         if event.was_undecided and not event.is_undecided:
             self._cancel("dismissal")
             self._cancel("decision")
-            self.is_pending = False
+            self.is_pending = self.has_told = False
 
     def reset_turn_limit(self, event: AgentChanged) -> None:
         """Count what the user says anew, once the agent is heard."""
@@ -127,7 +127,7 @@ class TurnEmitters(TurnEnding):
         self.has_voice, self.began, self.last_spoke = True, event.began, event.at
         self.quiet_since, self.voiced_for, self.voiced_since = None, 0.0, event.began
         # What paused the agent stays as serious as it was, though a short sound follows.
-        self.is_serious = self.is_serious and self.session.is_undecided(event)
+        self.weigh_speech_anew(event)
         self.delays = self.delays.user_started(event.began, is_overlapping)
 
     def note_pause(self, event: SpeechPaused) -> None:
@@ -261,10 +261,14 @@ class TurnEmitters(TurnEnding):
         """Remember that speech is long enough to be meant."""
         self.is_serious = True
 
+    def weigh_speech_anew(self, event: Event) -> None:
+        """Forget that speech was long enough, unless it has paused the agent for that."""
+        self.is_serious = self.is_serious and self.session.is_undecided(event)
+
     def suspect_interruption(self, event: Event) -> None:
         """Pause the agent."""
         self._post(InterruptionSuspected())
-        self._report_interruption(event, is_tentative=True)
+        self._suspect(event)
 
     def interrupt_agent(self, event: Event) -> None:
         """Cut the agent off, as far as it can be heard."""
@@ -273,9 +277,23 @@ class TurnEmitters(TurnEnding):
     def hold_agent(self, event: Event) -> None:
         """Pause before the first sample."""
         self._post(InterruptionSuspected())
+        if self.has_voice and self.is_serious:
+            self._suspect(event)
+
+    def tell_suspicion(self, event: Event) -> None:
+        """Tell that more than a noise holds the agent back, if that was not told."""
+        if not self.has_told:
+            self._suspect(event)
+
+    def _suspect(self, event: Event) -> None:
+        self.has_told = True
+        self._report_interruption(event, is_tentative=True)
 
     def _report_interruption(self, event: Event, is_tentative: bool) -> None:
-        self._tell_interruption(event, self.began if self.began is not None else event.at, is_tentative)
+        # What was said before is not what interrupts.
+        is_of_now = self.has_voice or self._began_in_overlap()
+        since = self.began if self.began is not None and is_of_now else event.at
+        self._tell_interruption(event, since, is_tentative)
 
     def confirm_by_commit(self, event: CommitUserTurn) -> None:
         """Cut the agent off, if a reply is wanted."""

@@ -188,7 +188,7 @@ class TurnEnding(Protection):
         self.is_pending = False
         if self.session.is_paused:
             self._post(InterruptionDismissed())
-        if self.session.is_undecided(event):
+        if self.has_told and self.session.is_undecided(event):
             fact = reports.AgentFalseInterruption(True, occurred_at=event.at, known_at=event.at)
             self._emit(Report(fact))
 

@@ -226,7 +226,8 @@ ROWS = (
 
     # Interruptions
     row("TimerFired", "speaking", None, when=("is_interruption_due", "is_undecided"),
-        do=("take_timer", "note_serious"), why="held back already; now it is more than a noise"),
+        do=("take_timer", "note_serious", "tell_suspicion"),
+        why="held back already; now it is more than a noise"),
     row("TimerFired", "speaking", None, when=("is_interruption_due", "can_pause_agent"),
         do=("take_timer", "note_serious", "suspect_interruption", "ask_about_sound"),
         why="long enough to be meant; words or the server confirm it, silence dismisses it"),
@@ -368,6 +369,9 @@ ROWS = (
         why="the user has spoken for long"),
     row("TimerFired", ACTIVE, None, when=("is_promise_due",), do=("take_timer", "forget_promises"),
         why="a reply that does not begin protects nothing"),
+    row("TimerFired", "speaking", None, when=("is_warmup_due", "is_voicing"),
+        do=("take_timer", "weigh_speech_anew", "arm_interruption_timer"),
+        why="the user spoke all the while, and interrupts from here on"),
     row("TimerFired", ACTIVE, None, when=("is_warmup_due",), do=("take_timer",),
         why="echo cancellation has settled: speech may interrupt from here on"),
     row("TimerFired", EVERYWHERE, None, why="the conversation's, or cancelled while it fired"),

@@ -10,6 +10,7 @@ from convsm.machine.events import (
     End,
     Interrupted,
     SocketClosed,
+    UserTranscript,
 )
 from convsm.turns import Overlap, Verdict
 from convsm.turns.events import (
@@ -19,6 +20,7 @@ from convsm.turns.events import (
     MicrophoneMuted,
     SpeechEnded,
     SpeechStarted,
+    StartUserTurn,
     TurnHandlingChanged,
 )
 from convsm.turns.reports import (
@@ -251,3 +253,54 @@ def test_s19_a_classifier_that_fails_costs_a_line_in_the_log_and_speech_still_in
     [line] = {effect.what for _, effect in stage.told if isinstance(effect, Diagnose)}
     assert "RuntimeError" in line
     assert "no model" not in line
+
+
+# What is told is told in pairs
+
+
+def told(stage: Stage) -> list[tuple[type, float]]:
+    kinds = (UserInterruptionDetected, AgentFalseInterruption)
+    return [(kind, fact.known_at) for kind in kinds for fact in stage.facts(kind)]
+
+
+def held(end: float) -> Stage:
+    """Return a stage whose agent would begin at 1.2 over sound that lasts from 1.0 on."""
+    return Stage(handling(), reply=None).user(1.0, end).agent(1.2, 2.0).run(12)
+
+
+def test_a_noise_that_held_the_agent_back_is_no_interruption_that_could_be_a_false_one():
+    stage = held(1.3)
+    assert stage.when(ResumeAudio) == near(1.8)
+    assert told(stage) == []
+
+
+def test_more_than_a_noise_that_held_the_agent_back_is_told_and_told_to_be_false():
+    stage = held(2.0)
+    assert told(stage) == [(UserInterruptionDetected, *near(1.5)), (AgentFalseInterruption, *near(4.5))]
+    stage = Stage(handling(), reply=None).user(1.0, 2.0).agent(1.7, 2.0).run(12)
+    assert told(stage) == [(UserInterruptionDetected, *near(1.7)), (AgentFalseInterruption, *near(4.5))]
+
+
+def test_each_of_several_false_interruptions_is_told_once():
+    stage = base(10.0).user(5.0, 5.7).user(9.0, 9.7).user(13.0, 13.2).user(14.0, 14.7).run(30)
+    assert [time for _, time in told(stage)] == near(5.5, 9.5, 14.5, 8.2, 12.2, 17.2)
+    assert [stage.speaker.position] == near(10.0)
+
+
+def test_an_interruption_by_the_button_is_not_dated_by_what_was_said_long_before():
+    stage = Stage(handling(turn_detection="manual"), reply=None)
+    stage.at(0.5, StartUserTurn()).at(1.1, SpeechStarted(1.0)).at(2.0, SpeechEnded(1.9))
+    stage.at(2.0, CommitUserTurn(1)).at(2.2, UserTranscript("So")).agent(3.0, 60.0)
+    stage.at(50.0, StartUserTurn()).run(51)
+    assert [fact.occurred_at for fact in stage.facts(UserInterruptionDetected)] == near(50.0)
+
+
+# Echo cancellation
+
+
+@pytest.mark.parametrize("start", [0.6, 2.8])
+def test_speech_that_outlasts_the_warm_up_interrupts_at_its_end(start):
+    stage = Stage(handling(aec_warmup_duration=3.0), reply=None).agent(0.5, 9.0).user(start, 6.0).run(6)
+    assert stage.when(PauseAudio) == near(3.5)
+    stage = Stage(handling(aec_warmup_duration=3.0), reply=None).agent(0.5, 9.0).user(start, 3.2).run(20)
+    assert stage.when(PauseAudio) == []
