@@ -15,8 +15,7 @@ from convsm.machine.events import (
 )
 from convsm.turns import reports
 from convsm.turns.detection import Overlap, OverlapClassifier, Verdict, count_words
-from convsm.turns.effects import ListenAnew, Report, ResolveCommit, StopListening
-from convsm.turns.ending import TurnEnding
+from convsm.turns.effects import ListenAnew, ResolveCommit, StopListening
 from convsm.turns.events import (
     AgentChanged,
     CommitUserTurn,
@@ -28,6 +27,7 @@ from convsm.turns.events import (
     SpeechStarted,
     TurnHandlingChanged,
 )
+from convsm.turns.limits import TurnLimits
 
 __all__ = ["TurnEmitters"]
 
@@ -38,11 +38,8 @@ OVERLAP_SECONDS = 2.0
 
 
 @attrs.define
-class TurnEmitters(TurnEnding):
+class TurnEmitters(TurnLimits):
     """Everything a row can ask for. Each emitter gets the event that is being handled."""
-
-    def _tell(self, fact: reports.Fact) -> None:
-        self._emit(Report(fact))
 
     # The conversation
 
@@ -74,11 +71,6 @@ class TurnEmitters(TurnEnding):
             self._cancel("dismissal")
             self._cancel("decision")
             self.is_pending = self.has_told = False
-
-    def reset_turn_limit(self, event: AgentChanged) -> None:
-        """Count what the user says anew, once the agent is heard."""
-        if self.is_agent_starting(event):
-            self._clear_limit()
 
     def arm_warmup_timer(self, event: AgentChanged) -> None:
         """Leave echo cancellation its time, once a session."""
@@ -189,7 +181,8 @@ class TurnEmitters(TurnEnding):
             # Where nothing hears speech, words tell when it ended.
             self.last_spoke = event.at
         if self.limit_began is None:
-            self.limit_began = event.at
+            # A server sends them when speech has ended.
+            self.limit_began = event.at if self.began is None else self.began
 
     def drop_words(self, event: Event) -> None:
         """Forget what the user said in this overlap."""
@@ -320,53 +313,7 @@ class TurnEmitters(TurnEnding):
         """Limit the wait for a decision."""
         self._arm("decision", DECISION_SECONDS)
 
-    # Limits and presence
-
-    def open_turn_limit(self, event: SpeechStarted) -> None:
-        """Count from here how long the user speaks, if nothing is counted yet."""
-        seconds = self.handling.user_turn_limit.max_duration
-        if self.limit_began is None:
-            self.limit_began = event.began
-            if seconds is not None:
-                self._arm("turn_limit", max(0.0, event.began + seconds - event.at))
-
-    def report_many_words(self, event: Event) -> None:
-        """Tell once that the user has said too many words."""
-        limit = self.handling.user_turn_limit.max_words
-        if limit is not None and count_words(" ".join(self.limit_words)) >= limit:
-            self.report_long_turn(event)
-
-    def report_long_turn(self, event: Event) -> None:
-        """Tell once that the user's turn has become too long."""
-        if self.has_exceeded:
-            return
-        self.has_exceeded = True
-        said = " ".join(self.limit_words)
-        since = self.limit_began if self.limit_began is not None else event.at
-        self._tell(
-            reports.UserTurnExceeded(
-                self.transcript(),
-                said,
-                count_words(said),
-                event.at - since,
-                occurred_at=event.at,
-                known_at=event.at,
-            )
-        )
-
-    def arm_transcription_timer(self, event: SpeechEnded) -> None:
-        """Wait for words, if that is wanted."""
-        timeout = self.handling.transcription_timeout
-        if timeout is not None and self.server.user_transcripts and self.silent_speech_began is not None:
-            self._arm("transcription", max(0.0, event.ended + timeout - event.at))
-
-    def report_untranscribed(self, event: Event) -> None:
-        """Tell that no words came of speech."""
-        since = self.silent_speech_began if self.silent_speech_began is not None else event.at
-        fact = reports.UserTranscriptionTimeout(
-            self.silent_speech, since, occurred_at=event.at, known_at=event.at
-        )
-        self._tell(fact)
+    # Presence
 
     def arm_away_timer(self, event: Event) -> None:
         """Wait for somebody to say something, if nobody does and no tool runs."""

@@ -17,6 +17,7 @@ from convsm.turns.emitters import TurnEmitters
 from convsm.turns.ending import TurnEnding
 from convsm.turns.events import COMMANDS, EVENTS, FACTS, HEARD
 from convsm.turns.guards import TurnGuards
+from convsm.turns.limits import TurnLimits
 from convsm.turns.protection import Protection
 from convsm.turns.session import INTERPRETER
 from convsm.turns.table import GROUPS, INITIAL, ROWS, STATES
@@ -58,7 +59,7 @@ def test_guards_and_emitters_are_exactly_those_that_are_named():
     assert {name for row in ROWS for name in row.when} == methods(TurnGuards)
     named = {name for row in ROWS for name in row.do}
     named |= {name for state in STATES for name in state.on_leave}
-    assert named == methods(TurnEmitters, TurnEnding, Protection, Emitting)
+    assert named == methods(TurnEmitters, TurnLimits, TurnEnding, Protection, Emitting)
     for name in named | methods(TurnGuards):
         assert (getattr(session.UserTurn, name).__doc__ or "").rstrip().endswith("."), name
 
@@ -109,7 +110,7 @@ def test_the_interpreter_holds_the_rows_in_their_order():
 def test_no_timer_of_this_table_is_one_of_the_conversations():
     armed = {
         node.args[0].value
-        for module in map(inspect.getmodule, (TurnEnding, TurnEmitters, Protection))
+        for module in map(inspect.getmodule, (TurnEnding, TurnEmitters, TurnLimits, Protection))
         if module is not None
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call)

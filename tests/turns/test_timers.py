@@ -188,3 +188,25 @@ def test_the_usual_answer_to_it_is_that_the_agent_takes_the_floor():
     # Counted anew once the agent was heard.
     stage.user(10.0, 11.0, "and more").run(14)
     assert len(exceeded(stage)) == 1
+
+
+def test_a_noise_opens_no_turn_that_could_become_too_long():
+    stage = owned(user_turn_limit={"max_duration": 5.0}).user(0.5, 0.7).user(20.0, 22.0, "Hello").run(24)
+    assert exceeded(stage) == []
+
+
+def test_a_turn_that_is_over_does_not_become_too_long_unless_the_user_goes_on():
+    stage = owned(user_turn_limit={"max_duration": 5.0}).user(0.5, 2.0, "Hello").run(9)
+    assert exceeded(stage) == []
+    [fact] = exceeded(stage.user(10.0, 11.0, "are you there").run(12))
+    assert (fact.accumulated_transcript, fact.duration) == ("Hello", pytest.approx(9.55))
+
+
+def test_words_that_come_behind_their_sound_count_from_its_beginning():
+    stage = owned(user_turn_limit={"max_words": 2}).user(0.5, 2.0, "Hello there", stt_delay=1.0).run(9)
+    assert [fact.duration for fact in exceeded(stage)] == near(2.5)
+
+
+def test_late_words_of_a_turn_that_the_agent_replies_to_do_not_count_for_the_next():
+    stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 2.0, "one two three", stt_delay=2.0)
+    assert exceeded(stage.agent(3.0, 4.0).user(8.0, 9.0, "four five six").run(12)) == []
