@@ -55,7 +55,7 @@ class TurnContext:
         skips_reply: Whether no reply is wanted for the turn committed last.
         is_awaiting: Whether the present speech began while the agent was about to reply.
         has_release: Whether the reply to the turn before it was released meanwhile, and not asked for.
-        owed_turn: A turn that is over and may still have words coming; None if none has.
+        owed_turns: Turns that are over and may still have words coming, in order; those of a few seconds.
         silent_speech: Seconds of speech in the open turn that no words came of.
         silent_speech_began: When that began.
         limit_began: When the user began, since the agent was last heard.
@@ -108,7 +108,7 @@ class TurnContext:
     skips_reply: bool = False
     is_awaiting: bool = False
     has_release: bool = False
-    owed_turn: int | None = None
+    owed_turns: list[int] = attrs.field(factory=list)
     silent_speech: float = 0.0
     silent_speech_began: float | None = None
     limit_began: float | None = None

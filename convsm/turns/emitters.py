@@ -53,7 +53,7 @@ class TurnEmitters(TurnLimits):
             self.delays = self.delays.agent_started(event.at)
             if self.server.transcribes_open_turns:
                 # It replies, so it has heard the words; whatever comes now is of another turn.
-                self.owed_turn = None
+                self.forgive_words(event)
         elif event.source == "agent_speaking" != event.target:
             self.delays = self.delays.agent_ended(event.at)
 
@@ -89,7 +89,8 @@ class TurnEmitters(TurnLimits):
             self.commit = None
         self._clear_words(event)
         self.has_voice = self.holds_turn = self.is_pending = self.server_hears = False
-        self.quiet_since = self.owed_turn = None
+        self.quiet_since = None
+        self.owed_turns.clear()
         self.pre_roll = b""
         self.asides.clear()
         self._clear_limit()

@@ -29,6 +29,8 @@ PREDICTION_SECONDS = 1.0
 INQUIRY_SECONDS = 0.2
 # A reply that has not begun by then frees the user, where no time for being away is set.
 REPLY_SECONDS = 15.0
+# Words that have not come by then do not come.
+OWED_SECONDS = 10.0
 # A commit's silence goes out in pieces of this length.
 FLUSH_SECONDS = 0.2
 
@@ -118,7 +120,11 @@ class TurnEnding(Protection):
         turn, transcript = self.turn, self._end_turn()
         self.skips_reply = skips_reply
         is_owed = self.server.user_transcripts and not transcript
-        self.owed_turn = turn if is_owed else None
+        if not (is_owed and self.server.commit is not None):
+            # A server that is told of each turn transcribes each, in order.
+            self.forgive_words(event)
+        if is_owed:
+            self._owe(turn)
         since = event.at if self.last_spoke is None else min(self.last_spoke, event.at)
         committed = reports.UserTurnCommitted(turn, transcript, occurred_at=since, known_at=event.at)
         self._emit(Report(committed))
@@ -174,8 +180,8 @@ class TurnEnding(Protection):
 
     def report_late_words(self, event: UserTranscript) -> None:
         """Tell the words of a turn that is over."""
-        turn = self.turn - 1 if self.owed_turn is None else self.owed_turn
-        self.owed_turn = None
+        turn = self.owed_turns[0] if self.owed_turns else self.turn - 1
+        self.settle_words(event)
         late = reports.LateTranscript(turn, event.text, occurred_at=event.at, known_at=event.at)
         self._emit(Report(late))
 
@@ -286,9 +292,24 @@ class TurnEnding(Protection):
     def owe_words(self, event: Event) -> None:
         """Expect that words may still come, and belong to no turn."""
         # What was never committed to a server that waits for that is never transcribed.
-        if self.server.user_transcripts and self.server.commit is None and self.owed_turn is None:
-            self.owed_turn = self.turn
+        if self.server.user_transcripts and self.server.commit is None and not self.owed_turns:
+            self._owe(self.turn)
             self.turn += 1
+
+    def _owe(self, turn: int) -> None:
+        self.owed_turns.append(turn)
+        self._arm("owed_words", OWED_SECONDS)
+
+    def settle_words(self, event: Event) -> None:
+        """The words of the oldest turn that had some coming are in, if any had."""
+        del self.owed_turns[:1]
+        if not self.owed_turns:
+            self._cancel("owed_words")
+
+    def forgive_words(self, event: Event) -> None:
+        """Expect no more words of a turn that is over."""
+        self.owed_turns.clear()
+        self._cancel("owed_words")
 
     def claim_turn(self, event: Event) -> None:
         """Begin the turn by hand, without anything said before."""

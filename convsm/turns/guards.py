@@ -183,7 +183,7 @@ class TurnGuards(Overlaps):
         """The words are owed to a turn that is over, or cannot be of one that is open."""
         is_open_told = self.server.transcribes_open_turns
         is_never_open = not is_open_told and not self.handling.is_servers
-        return self.owed_turn is not None or is_never_open
+        return bool(self.owed_turns) or is_never_open
 
     def is_answered(self, event: UserTranscript) -> bool:
         """The server decides, and the agent speaks without having been interrupted."""
@@ -374,6 +374,10 @@ class TurnGuards(Overlaps):
     def is_limit_due(self, event: TimerFired) -> bool:
         """The user has spoken for as long as the limit allows."""
         return self._is_due(event, "turn_limit")
+
+    def is_debt_due(self, event: TimerFired) -> bool:
+        """Words of a turn that is over do not come."""
+        return self._is_due(event, "owed_words")
 
     def is_promise_due(self, event: TimerFired) -> bool:
         """A reply that was asked for does not begin."""

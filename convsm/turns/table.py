@@ -152,7 +152,7 @@ ROWS = (
     # Words
     row("UserTranscript", "committing", "silent", when=("is_wordless", "has_no_words"),
         do=("resolve_commit", "arm_away_timer"), why="the turn was ended by hand, and nothing was said"),
-    row("UserTranscript", ACTIVE, None, when=("is_wordless",), why="nothing was said"),
+    row("UserTranscript", ACTIVE, None, when=("is_wordless",), do=("settle_words",), why="nothing was said"),
     row("UserTranscript", ("silent", "speaking", "endpointing", "committed", "away"), None, when=("is_late",),
         do=("report_late_words",), why="they belong to a turn that is over, and to no other"),
     row("UserTranscript", "speaking", None, do=("add_words", "judge_overlap", "report_many_words"),
@@ -370,6 +370,8 @@ ROWS = (
         do=("take_timer", "report_long_turn"), why="the user has spoken for long"),
     row("TimerFired", ("silent", "committed", "away"), None, when=("is_limit_due",), do=("take_timer",),
         why="the user does not speak right now; it is too long once they go on"),
+    row("TimerFired", ACTIVE, None, when=("is_debt_due",), do=("take_timer", "forgive_words"),
+        why="what comes so late is of another turn"),
     row("TimerFired", ACTIVE, None, when=("is_promise_due",), do=("take_timer", "forget_promises"),
         why="a reply that does not begin protects nothing"),
     row("TimerFired", "speaking", None, when=("is_warmup_due", "is_voicing"),

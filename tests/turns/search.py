@@ -63,7 +63,7 @@ _LEFT_OUT = {
         "prediction_id",
         "limit_words",
     ),
-    *("silent_speech", "timers", "words", "commit", "owed_turn", "limit_began", "silent_speech_began"),
+    *("silent_speech", "timers", "words", "commit", "owed_turns", "limit_began", "silent_speech_began"),
     *("overlap_from", "skips_reply", "has_exceeded", "prediction", "asides"),
     *("promises", "promised_from", "protected_turn", "protected_through", "protected_before"),
 }
@@ -160,7 +160,7 @@ class Node:
             frozenset(turn.timers),
             min(len(turn.words), 1),
             turn.commit is None,
-            turn.owed_turn is None,
+            not turn.owed_turns,
             *self._reply(),
         )
 

@@ -234,6 +234,23 @@ def test_late_words_never_leak_into_the_next_turn():
     assert [(one.turn, one.text) for one in stage.facts(LateTranscript)] == [(1, "late")]
 
 
+def test_words_that_never_come_are_not_waited_for_in_a_later_turn():
+    stage = manual().at(0.0, StartUserTurn()).at(1.0, CommitUserTurn(1))
+    stage.at(20.0, StartUserTurn()).at(20.1, SpeechStarted(20.0)).at(22.0, UserTranscript("Hello"))
+    stage.at(24.0, CommitUserTurn(2)).at(24.3, UserTranscript("there")).run(30)
+    assert answers(stage) == [(1, ""), (2, "Hello there")]
+    assert stage.facts(LateTranscript) == []
+
+
+@pytest.mark.parametrize(("first", "expected"), [("one", [(1, "one"), (2, "two")]), ("", [(2, "two")])])
+def test_late_words_of_several_turns_are_told_with_the_number_of_each(first, expected):
+    # This side ends the turns, and the server transcribes what it was told of.
+    stage = Stage(handling(), AFTER_COMMIT, reply=None).user(0.5, 1.0).user(2.0, 2.5)
+    stage.at(3.1, UserTranscript(first)).at(3.3, UserTranscript("two")).run(5)
+    assert stage.sent(COMMIT) == near(1.5, 3.0)
+    assert [(one.turn, one.text) for one in stage.facts(LateTranscript)] == expected
+
+
 def test_words_of_a_cancelled_turn_belong_to_no_other():
     stage = manual().at(0.0, StartUserTurn()).at(1.0, CancelUserTurn()).at(1.3, UserTranscript("oops"))
     stage.at(2.0, StartUserTurn()).at(3.0, CommitUserTurn(2)).at(3.4, UserTranscript("now")).run(6)
