@@ -118,6 +118,7 @@ class TurnEnding(Protection):
 
     def _complete(self, event: Event, skips_reply: bool = False) -> str:
         turn, transcript = self.turn, self._end_turn()
+        self.forget_awaited(event)
         self.skips_reply = skips_reply
         is_owed = self.server.user_transcripts and not transcript
         if not (is_owed and self.server.commit is not None):
@@ -132,8 +133,9 @@ class TurnEnding(Protection):
         return transcript
 
     def close_turn(self, event: Event) -> None:
-        """Take note that the server ended the turn."""
-        self._complete(event)
+        """Take note that the server ended the turn, if there was one."""
+        if self.words:
+            self._complete(event)
 
     def commit_turn(self, event: Event) -> None:
         """End the turn and tell the server."""
@@ -154,8 +156,8 @@ class TurnEnding(Protection):
         self._post(Send(self.server.reply, kind="request"))
 
     def note_awaited(self, event: Event) -> None:
-        """Remember that the agent is about to reply."""
-        self.is_awaiting = True
+        """Remember whether the agent is about to reply."""
+        self.is_awaiting = self.state == "committed"
 
     def forget_awaited(self, event: Event) -> None:
         """Expect no reply from before this speech."""
@@ -165,7 +167,7 @@ class TurnEnding(Protection):
         """Remember that a reply may be asked for."""
         self.has_release = True
 
-    def request_released(self, event: Event) -> None:
+    def take_up_release(self, event: Event) -> None:
         """Ask for the reply that was released meanwhile, if one was."""
         if self.has_release:
             self.request_reply(event)

@@ -11,6 +11,7 @@ from convsm.machine.events import (
     AgentAudio,
     ResponseRefused,
     ResponseStarted,
+    Send,
     TimerFired,
     UserAudio,
     UserTranscript,
@@ -313,6 +314,7 @@ HEARD: tuple[type[Event], ...] = (
     AgentAudio,
     ResponseStarted,
     ResponseRefused,
+    Send,
     UserAudio,
     TimerFired,
 )

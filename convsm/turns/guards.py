@@ -58,6 +58,10 @@ class TurnGuards(Overlaps):
         """The agent has become audible."""
         return event.target == "agent_speaking" != event.source
 
+    def is_commit_answered(self, event: AgentChanged) -> bool:
+        """The agent has become audible, and words of the turn are known."""
+        return self.is_agent_starting(event) and bool(self.words)
+
     def is_undecided(self, event: Event) -> bool:
         """The agent is paused or held back, and may have to go on."""
         return self.session.is_undecided(event)
@@ -179,6 +183,10 @@ class TurnGuards(Overlaps):
         """No final words of the turn are known."""
         return not self.words
 
+    def is_users_message(self, event: Send) -> bool:
+        """The user writes what others say."""
+        return event.kind == "turn"
+
     def is_late(self, event: UserTranscript) -> bool:
         """The words are owed to a turn that is over, or cannot be of one that is open."""
         is_open_told = self.server.transcribes_open_turns
@@ -269,9 +277,9 @@ class TurnGuards(Overlaps):
         """It is the turn that was committed last."""
         return event.turn == self.turn - 1
 
-    def is_awaiting_reply(self, event: SpeechEnded | TurnReleased) -> bool:
-        """Speech began while the agent was about to reply, and it has not begun."""
-        return self.is_awaiting
+    def has_reply_next(self, event: SpeechEnded) -> bool:
+        """There are final words, or the agent was about to reply when speech began, and has not."""
+        return bool(self.words) or self.is_awaiting
 
     def wants_reply(self, event: TurnReleased) -> bool:
         """A reply is wanted, and has to be asked for."""
@@ -298,8 +306,9 @@ class TurnGuards(Overlaps):
         return self.holds_turn and self.is_undecided(event) and self.server.commit is None
 
     def has_something(self, event: Event) -> bool:
-        """There are words, or the server was told that the turn is over."""
-        return bool(self.words) or bool(self.interim) or self.server.commit is not None
+        """There are words that await a reply, or the server was told that the turn is over."""
+        is_awaited = bool(self.interim) and not self.is_agent_audible(event)
+        return bool(self.words) or is_awaited or self.server.commit is not None
 
     def changes_hands(self, event: TurnHandlingChanged) -> bool:
         """Turns are to be ended by hand from now on, or not any more."""

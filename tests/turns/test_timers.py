@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from convsm.machine.events import Interrupt, ToolCalled, UserTranscript
+from convsm.machine.events import Interrupt, Send, ToolCalled, UserTranscript
 from convsm.turns.events import (
     ClearUserTurn,
     InterimTranscript,
@@ -210,3 +210,11 @@ def test_words_that_come_behind_their_sound_count_from_its_beginning():
 def test_late_words_of_a_turn_that_the_agent_replies_to_do_not_count_for_the_next():
     stage = owned(user_turn_limit={"max_words": 5}).user(0.5, 2.0, "one two three", stt_delay=2.0)
     assert exceeded(stage.agent(3.0, 4.0).user(8.0, 9.0, "four five six").run(12)) == []
+
+
+def test_whoever_writes_is_not_away():
+    stage = owned(user_away_timeout=3.0).at(2.0, Send("Hello", "turn")).at(9.0, Send("Hello?", "turn"))
+    stage.at(11.0, Send("a picture's name", "message")).run(20)
+    changes = [(one.new_state, one.known_at) for one in stage.facts(UserStateChanged)]
+    assert [name for name, _ in changes] == ["away", "listening", "away"]
+    assert [time for _, time in changes] == near(5.0, 9.0, 12.0)
