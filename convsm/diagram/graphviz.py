@@ -17,10 +17,9 @@ from convsm.diagram.geometry import (
     Layout,
     Line,
     text_width,
-    wrap,
 )
-from convsm.diagram.layout import arrange
-from convsm.diagram.model import CONVERSATION, KINDS, Arrow, Automaton, Kind, inputs, omission, readable
+from convsm.diagram.layout import arrange, small_print
+from convsm.diagram.model import CONVERSATION, KINDS, Arrow, Automaton, Kind, inputs, omission
 from convsm.errors import ConfigurationError
 
 __all__ = ["dot", "fingerprint", "svg"]
@@ -58,8 +57,9 @@ def dot(automaton: Automaton = CONVERSATION) -> str:
     for state in automaton.states:
         box = layout.states[state.name]
         mark = "● " if state.name == automaton.initial else ""
-        small = [html.escape(line) for line in wrap(state.meaning.split(), box.width - 14, SMALL_SIZE)]
-        small += [f"<I>leave / {html.escape(readable(name))}</I>" for name in state.on_leave]
+        meaning, leaving = small_print(state)
+        small = [html.escape(line) for line in meaning]
+        small += [f"<I>{html.escape(line)}</I>" for line in leaving]
         text = (
             f'<B><FONT POINT-SIZE="{NAME_SIZE:g}">{mark}{html.escape(state.name)}</FONT></B><BR/>'
             f'<FONT POINT-SIZE="{SMALL_SIZE:g}">{"<BR/>".join(small)}</FONT>'

@@ -24,10 +24,11 @@ from convsm.diagram.geometry import (
     text_width,
     wrap,
 )
-from convsm.diagram.model import Arrow, Automaton
+from convsm.diagram.model import Arrow, Automaton, readable
 from convsm.diagram.scheme import Scheme, ends_of
+from convsm.machine.rows import State
 
-__all__ = ["arrange"]
+__all__ = ["arrange", "small_print"]
 
 STATE_WIDTH = 124.0
 # Lines bend between a state and the boxes; with less room they get too steep to be told apart.
@@ -176,8 +177,7 @@ class _Arrangement:
 
     def _text_height(self, name: str) -> float:
         state = next(state for state in self.automaton.states if state.name == name)
-        lines = len(wrap(state.meaning.split(), STATE_WIDTH - MARGIN, SMALL_SIZE)) + len(state.on_leave)
-        return NAME_SIZE + 1.2 * SMALL_SIZE * lines + 18
+        return NAME_SIZE + 1.2 * SMALL_SIZE * sum(map(len, small_print(state))) + 18
 
     # Lines
 
@@ -224,6 +224,17 @@ def _curve(port: Point, tip: Point, is_target: bool) -> tuple[Point, ...]:
     start = (tip[0] - sign * GAP, port[1])
     reach = (end[0] - start[0]) * 0.55
     return (port, start, start, start, (start[0] + reach, start[1]), (end[0] - reach, end[1]), end)
+
+
+def small_print(state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the lines under a state's name: what it means, and what is done when it is left."""
+    room = STATE_WIDTH - MARGIN
+    leaving = [line for name in state.on_leave for line in wrap(_leaving(name), room, SMALL_SIZE)]
+    return wrap(state.meaning.split(), room, SMALL_SIZE), tuple(leaving)
+
+
+def _leaving(name: str) -> tuple[str, ...]:
+    return ("leave /", *readable(name).split())
 
 
 def _wrapped(here: Sequence[Arrow]) -> tuple[float, Mapping[Arrow, Texts]]:

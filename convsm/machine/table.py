@@ -71,7 +71,7 @@ ROWS = (
         do=("note_unplayed", "cut_in"),
         why="more than may wait: the turn is given up unheard"),
     row("AgentAudio", SILENT, "agent_speaking", when=("is_playable",), do=("supersede", "play", "notify"),
-        why="first audio takes the floor; a paused turn before it is over"),
+        why="first audio takes the floor"),
     row("AgentAudio", "agent_speaking", None, when=("is_playable",), do=("play", "notify"),
         why="speech goes on"),
     row("AgentAudio", OPEN, None, when=("is_stale", "is_unseen_item"), do=("withdraw_item",),

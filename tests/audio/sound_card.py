@@ -24,6 +24,8 @@ RATE = 16000
 PARTS = ("pulseaudio", "pactl", "parec", "pacat")
 # Longer than any of what is waited for may take on a busy machine, seconds.
 PATIENCE = 20.0
+# Silence for so long is no gap between two messages.
+SILENCE = bytes(2 * RATE // 20)
 
 
 def wait_until(is_so: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
@@ -82,6 +84,18 @@ class Monitor:
             lambda: len(self.audio) >= start + size and not any(self.audio[-size:]), "silence at the monitor"
         )
         return self.sound
+
+    def silent_since(self, start: int) -> float:
+        """Wait until sound behind a position has stopped; return when its first silence was seen."""
+        heard = b""
+
+        def is_over() -> bool:
+            nonlocal heard
+            heard = self.audio
+            return any(heard[start:]) and heard.endswith(SILENCE)
+
+        wait_until(is_over, "silence")
+        return self.seen_at(len(heard.rstrip(b"\x00")) + 1)
 
     def seen_at(self, position: int) -> float:
         """Return when the byte at this position had been seen, monotonic seconds."""

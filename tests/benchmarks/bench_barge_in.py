@@ -33,7 +33,6 @@ from tests.audio.sound_card import (
 from tests.audio.sounds import counting
 
 RATE = 16000
-SILENCE = bytes(2 * RATE // 20)
 HANDLING = {
     "interruption": {"min_duration": 0.1, "false_interruption_timeout": 0.3},
     "aec_warmup_duration": None,
@@ -75,24 +74,11 @@ def barge_in(card: SoundCard, loudspeaker: Monitor, microphone: Monitor, after: 
     mark = len(microphone.audio)
     speaking = threading.Thread(target=card.speak, args=(voice(),))
     speaking.start()
-    paused_at = silent_since(loudspeaker, start)
+    paused_at = loudspeaker.silent_since(start)
     speaking.join()
     heard = microphone.audio
     first = next(index for index in range(mark, len(heard)) if heard[index])
     return paused_at - microphone.seen_at(first)
-
-
-def silent_since(monitor: Monitor, start: int) -> float:
-    """Wait until sound that began after a position has stopped; return when its first silence was seen."""
-    heard = b""
-
-    def is_silent() -> bool:
-        nonlocal heard
-        heard = monitor.audio
-        return any(heard[start:]) and heard.endswith(SILENCE)
-
-    wait_until(is_silent, "silence")
-    return monitor.seen_at(len(heard.rstrip(b"\x00")) + 1)
 
 
 def measure(card: SoundCard, trials: int) -> tuple[list[float], bool]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from convsm.testing import CallTool, Interrupt, LoopbackAgent, Say, SendAudio
-from tests.audio.sound_card import Monitor, SoundCard, card_of_this_run, wait_until
+from tests.audio.sound_card import SoundCard, card_of_this_run, wait_until
 from tests.audio.sounds import tone
 
 VARIANTS = ("convsm", "convsm, busy", "elevenlabs")
@@ -27,8 +27,6 @@ SECONDS = 6
 RATE = 16000
 # The sleep of the busy callback and tool; longer than a trial takes to come to its interruption.
 BUSY_SECONDS = 2.0
-# Silence for so long is no gap between two messages.
-SILENCE = bytes(2 * RATE // 20)
 
 
 def client(variant: str, url: str) -> None:
@@ -87,25 +85,12 @@ def measure(variant: str, card: SoundCard, trials: int) -> list[float]:
                 time.sleep(chance.uniform(0.5, 1.5))
                 asked_at = time.monotonic()
                 connection.send(Interrupt(turn))
-                figure = silent_at(monitor, start) - asked_at
+                figure = monitor.silent_since(start) - asked_at
                 if figure > 0:
                     figures.append(figure)
             assert process.stdin is not None
             process.stdin.close()
     return figures
-
-
-def silent_at(monitor: Monitor, start: int) -> float:
-    """Wait until speech that began after a position has ended, and return when that was seen."""
-    heard = b""
-
-    def is_over() -> bool:
-        nonlocal heard
-        heard = monitor.audio
-        return any(heard[start:]) and heard.endswith(SILENCE)
-
-    wait_until(is_over, "silence")
-    return monitor.seen_at(len(heard.rstrip(b"\x00")) + 1)
 
 
 def main() -> None:

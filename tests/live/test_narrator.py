@@ -88,8 +88,7 @@ def test_a_false_interruption_reads_well(stage):
     told.step(2.0, InterruptionSuspected())
     told.step(3.0, InterruptionDismissed())
     assert stage.stream.getvalue().splitlines()[1:] == [
-        "  0.00  agent_speaking  agent  AgentAudio: first audio takes the floor; a paused",
-        "                               turn before it is over",
+        "  0.00  agent_speaking  agent  AgentAudio: first audio takes the floor",
         "  1.00  interrupted     user   InterruptionSuspected: tentative: silent at once,",
         "                               and nothing is lost if it was only a noise",
         "  2.00  agent_speaking  agent  InterruptionDismissed: a false interruption: on",

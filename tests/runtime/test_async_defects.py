@@ -161,7 +161,7 @@ async def test_d27_an_output_that_takes_its_time_delays_no_pong_and_no_interrupt
         connection.send(Interrupt(1))
         await until(lambda: log == ["start", 64000, "interrupt"])
         connection.send(SendAudio(bytes(320), 2))
-        await until(lambda: log[-1] == 320)
+        await until(lambda: log[-1:] == [320])
         assert talk.conversation.state == "agent_speaking"
 
 
@@ -172,7 +172,7 @@ async def test_d27_two_interruptions_at_once_cut_one_output_and_fail_nothing(age
         log = talk.conversation.audio_interface.log
         for turn in range(1, 4):
             connection.send(SendAudio(bytes(320), turn))
-            await until(lambda: log[-1] == 320)
+            await until(lambda: log[-1:] == [320])
             driver = talk.conversation._driver
             assert driver is not None
             for _ in range(2):  # as when both come in one read of the socket
@@ -180,12 +180,12 @@ async def test_d27_two_interruptions_at_once_cut_one_output_and_fail_nothing(age
                     b'{"type": "interruption", "interruption_event": {"event_id": %d}}' % turn
                 ):
                     driver._inbox.post(event)
-            await until(lambda: log[-1] == "interrupt")
+            await until(lambda: log[-1:] == ["interrupt"])
         await asyncio.sleep(0.01)
         assert talk.endings == []
         await talk.finish()
     assert talk.endings == [BY_USER]
-    assert log[-1] == "stop"
+    assert log[-1:] == ["stop"]
 
 
 @on_loop

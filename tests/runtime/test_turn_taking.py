@@ -173,6 +173,8 @@ def test_states_of_user_and_agent_are_told(agent, protocol):
         fall_silent(call)
         until(lambda: call.conversation.agent_state == "thinking")
         agent_speaks(call, connection, protocol)
+        # What is heard to its end while more may come is no end of the reply.
+        until(lambda: call.driver.session.generation == "none")
         call.audio.hear()
         call.wait_for_state("listening", 2)
         call.advance(14.9)
