@@ -136,7 +136,8 @@ def test_the_server_confirms_an_interruption(agent, protocol):
         call.advance(0.2)
         connection.send(protocol.interrupt(1))
         call.audio.log.wait_for("interrupt")
-        assert [fact.is_tentative for fact in told.entries] == [True]
+        told.wait_for(lambda fact: True)
+    assert [fact.is_tentative for fact in told.entries] == [True]
 
 
 def test_an_agent_that_is_protected_is_not_interrupted_and_the_server_hears_silence(agent, protocol):
