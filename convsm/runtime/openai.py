@@ -125,9 +125,15 @@ class OpenAIOpening:
                 "The server's turn detection is off, and turn_handling leaves turns to the server; set its "
                 "turn_detection to 'vad', 'manual' or a detector, or RealtimeOptions.turn_detection."
             )
-        if is_off or handling.is_servers:
+        if handling.is_servers:
             return self
-        options = attrs.evolve(options or RealtimeOptions(), turn_detection=None)
+        options = options or RealtimeOptions()
+        detection = None
+        reads = handling.detector is not None and not handling.is_streaming
+        if reads or handling.turn_detection == "stt":
+            # It hears speech end and tells the words of each piece; whether the turn is over is decided here.
+            detection = attrs.evolve(options.turn_detection or ServerVad(), create_response=False)
+        options = attrs.evolve(options, turn_detection=detection)
         return attrs.evolve(self, service=attrs.evolve(self.service, options=options))
 
     def turn_server(self) -> TurnServer:
@@ -152,8 +158,7 @@ class OpenAIOpening:
             user_transcripts=has_transcripts,
             speech_events=True,
             clear=ClearAudio(),
-            # A server that is to wait for it is asked to reply, once the words of the turn are known.
-            reply=None if detection.create_response or not has_transcripts else RequestReply(),
+            reply=None if detection.create_response else RequestReply(),
         )
 
     def codec(self) -> OpenAIRealtimeCodec:

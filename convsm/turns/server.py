@@ -20,7 +20,7 @@ class TurnServer:
         transcribes_open_turns: It does so before the turn is committed.
         speech_events: It tells when the user begins and ends to speak.
         needs_continuous_audio: It has to hear silence while the microphone is off.
-        commit: Message that ends the user's turn; None if it ends turns itself.
+        commit: Message that ends the user's turn; None if what the user says needs no such message.
         clear: Message that throws the user's audio away; None if it cannot.
         reply: Message that asks for a reply; None if it replies by itself.
     """
@@ -51,7 +51,7 @@ class TurnServer:
         detector = handling.detector
         needs_words = detector is not None and not detector.is_streaming
         wrong = (
-            (detection not in ("server", "manual") and self.commit is None,
+            (detection not in ("server", "manual") and self.commit is None and self.reply is None,
              "turn_detection: this server ends the user's turns itself; choose 'server' or 'manual'"),
             (detection == "stt" and not self.speech_events,
              "turn_detection: 'stt' needs a server that tells when speech ends"),
@@ -63,6 +63,8 @@ class TurnServer:
              "interruption.enabled: False needs discard_audio_if_uninterruptible, or this server interrupts"),
             (interruption.min_words > 0 and not self.user_transcripts,
              "interruption.min_words needs a server that tells what the user said"),
+            (handling.is_servers and self.reply is not None and not self.user_transcripts,
+             "turn_detection: 'server' needs a server that replies by itself, or tells what the user said"),
             (interruption.mode == "adaptive" and not has_classifier,
              "interruption.mode: 'adaptive' needs an overlap classifier"),
             (handling.user_turn_limit.max_words is not None and not self.user_transcripts,

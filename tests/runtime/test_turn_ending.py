@@ -153,6 +153,61 @@ def test_a_turn_detector_that_does_not_answer_delays_nobody_for_long(agent, answ
         until(lambda: asked(connection) == [COMMIT, REPLY])
 
 
+class Reader:
+    """A turn detector that reads."""
+
+    is_streaming = False
+    unlikely_threshold = 0.5
+
+    async def probability(self, transcript: str, audio: bytes) -> float:
+        assert audio == b""
+        return 0.9 if transcript.endswith(".") else 0.1
+
+
+def server_hears(connection: Any, *pieces: str) -> None:
+    """Let the server hear and understand what the user says, with a pause behind each piece."""
+    for piece in pieces:
+        connection.send({"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "user"})
+        connection.send({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "user"})
+        connection.send(openai_script.UserSaid(piece))
+
+
+@pytest.mark.parametrize(("detection", "delay"), [("stt", 0.5), (Reader(), 3.0)])
+def test_the_servers_recognition_tells_words_and_this_side_ends_the_turn(agent, detection, delay):
+    turns = Log()
+    options = {"voice_detector": None, "on_user_turn_completed": lambda turn: turns.add(turn.transcript)}
+    with talk(agent, turn_handling={"turn_detection": detection}, **options) as call:
+        connection = call.start()
+        until(lambda: connection.messages("session.update"))
+        [update] = connection.messages("session.update")
+        assert update["session"]["audio"]["input"]["turn_detection"]["create_response"] is False
+        server_hears(connection, "What is", "the time")
+        call.log.wait_for(("user", "the time"))
+        call.settle()
+        call.advance(delay - 0.1)
+        assert asked(connection) == []
+        call.advance(0.2)
+        turns.wait_for("What is the time")
+        until(lambda: asked(connection) == [REPLY])
+
+
+def test_a_detector_that_reads_knows_a_whole_sentence(agent):
+    with talk(agent, turn_handling={"turn_detection": Reader()}, voice_detector=None) as call:
+        connection = call.start()
+        server_hears(connection, "What is the time.")
+        call.log.wait_for(("user", "What is the time."))
+        call.settle()
+        until(lambda: call.driver.turns.taking.turn.prediction is not None)
+        call.advance(0.6)
+        until(lambda: asked(connection) == [REPLY])
+
+
+def test_whoever_is_to_ask_for_replies_has_to_know_of_turns(agent):
+    realtime = RealtimeOptions(turn_detection=ServerVad(create_response=False), transcription=None)
+    with pytest.raises(ConfigurationError, match="replies by itself"), talk(agent, realtime=realtime) as call:
+        call.conversation.start_session()
+
+
 def stopping(turn: object) -> None:
     raise StopResponse
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convsm import RealtimeOptions, ServerVad, SessionOptions, TurnHandling, WordListClassifier
+from convsm import RealtimeOptions, SessionOptions, TurnHandling, WordListClassifier
 from convsm.machine.base import Event
 from convsm.protocols.elevenlabs import ElevenLabsCodec
 from convsm.protocols.openai_realtime import OpenAIRealtimeCodec
@@ -128,9 +128,8 @@ def setup(handling: TurnHandling, server: TurnServer) -> TurnSetup:
 
 
 def openai(handling: TurnHandling) -> tuple[OpenAIRealtimeCodec, TurnServer]:
-    options = RealtimeOptions(turn_detection=ServerVad() if handling.is_servers else None)
-    server = OpenAIRealtime(options).opening(True, True).turn_server()
-    return OpenAIRealtimeCodec(options), server
+    opening = OpenAIRealtime(RealtimeOptions()).opening(True, True).with_turns(handling)
+    return opening.codec(), opening.turn_server()
 
 
 def begin(desk: Any) -> Any:
@@ -139,7 +138,7 @@ def begin(desk: Any) -> Any:
 
 
 @settings(max_examples=300, deadline=None)
-@given(openai_scripts(SPEAKING, acts), handlings(("server", "vad", "manual")))
+@given(openai_scripts(SPEAKING, acts), handlings(("server", "vad", "stt", "manual")))
 def test_with_openai_every_invariant_holds_on_threads(script, handling):
     codec, server = openai(handling)
     desk = begin(TurnDesk(codec, SessionOptions(asks_replies=True), setup(handling, server)))
@@ -151,7 +150,7 @@ def test_with_openai_every_invariant_holds_on_threads(script, handling):
 @settings(max_examples=300, deadline=None)
 @given(
     openai_scripts(WAITING, st.one_of(acts, acts, st.sampled_from(["slow", "quick"]))),
-    handlings(("server", "vad", "manual")),
+    handlings(("server", "vad", "stt", "manual")),
 )
 def test_with_openai_every_invariant_holds_on_a_loop_with_an_interface_that_pauses(script, handling):
     async def main() -> None:

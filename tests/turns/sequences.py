@@ -78,6 +78,7 @@ class Detector:
 READER, LISTENER = Detector(False), Detector(True)
 SERVERS = (
     TurnServer(),
+    TurnServer(reply=RequestReply(), speech_events=True),
     TurnServer(user_transcripts=False),
     TurnServer(
         commit="commit", clear="clear", reply=RequestReply(), needs_continuous_audio=False, speech_events=True
@@ -111,7 +112,7 @@ def row_of(turn: UserTurn, event: Event) -> list[Row]:
 def handlings(random: Random, server: TurnServer) -> TurnHandling:
     """Return random settings that a server can do."""
     choices: list[Any] = ["server", "manual"]
-    if server.commit is not None:
+    if server.commit is not None or server.reply is not None:
         choices += ["vad", "stt", LISTENER]
         choices += [READER] if server.transcribes_open_turns else []
     some = {
