@@ -226,6 +226,15 @@ def test_a_reply_cannot_be_skipped_where_the_server_gives_it_by_itself():
     assert stage.taking.turn.state == "speaking"
 
 
+@pytest.mark.parametrize("time", [5.7, 7.0])
+def test_a_turn_that_overlaps_the_agent_can_be_committed(time):
+    few = handling(interruption={"min_words": 3}, endpointing={"min_delay": 1.0})
+    stage = Stage(few, reply=None, can_pause=False)
+    stage.agent(1.0, 10.0).user(4.0, 5.0, "please wait").at(time, CommitUserTurn(1)).run(9.0)
+    assert stage.when(Flush) == near(time)
+    assert answers(stage) == [(1, "please wait")]
+
+
 def test_late_words_never_leak_into_the_next_turn():
     stage = manual().at(0.0, StartUserTurn()).at(1.0, CommitUserTurn(1, transcript_timeout=0.5))
     stage.at(2.0, StartUserTurn()).at(2.2, UserTranscript("late")).at(3.0, CommitUserTurn(2))
