@@ -19,7 +19,7 @@ from convsm.runtime.listening import Listening
 from convsm.runtime.tool_runner import Call
 from convsm.runtime.turn_questions import TurnQuestions
 from convsm.runtime.wiring import TurnSetup
-from convsm.turns import TurnHandling, TurnServer, TurnTaking, UserTurn
+from convsm.turns import TurnHandling, TurnTaking, UserTurn
 from convsm.turns.effects import (
     CancelCommit,
     ListenAnew,
@@ -136,7 +136,7 @@ class TurnPort:
                 "'server' to leave that to the server"
             )
         has_ears = self._listening is not None and not self._listening.has_failed
-        needs_ears = _needs_ears(handling, turn.server) and not self.taking.session.options.text_only
+        needs_ears = turn.server.needs_local_hearing(handling) and not self.taking.session.options.text_only
         if needs_ears and not has_ears:
             raise ConfigurationError(
                 f"turn_detection is {handling.turn_detection!r}, and nothing hears speech on this side; "
@@ -145,7 +145,7 @@ class TurnPort:
 
     def _needs_ears(self) -> bool:
         turn = self.taking.turn
-        return _needs_ears(turn.handling, turn.server)
+        return turn.server.needs_local_hearing(turn.handling)
 
     # The microphone
 
@@ -221,11 +221,6 @@ class TurnPort:
         self._publish(effect.fact)
         if type(effect.fact) is UserTurnExceeded and not self._questions.tell_exceeded(effect.fact):
             self._post(TakeFloor(self.taking.turn.server.reply))
-
-
-def _needs_ears(handling: TurnHandling, server: TurnServer) -> bool:
-    """Whether no turn would end if nothing heard speech on this side."""
-    return not (handling.is_servers or handling.is_manual or server.speech_events)
 
 
 def _fact(event: Event) -> Event | None:

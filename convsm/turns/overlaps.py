@@ -32,9 +32,11 @@ class Overlaps(Promises):
     def _began_in_overlap(self) -> bool:
         return self.began is not None and self.agent_began is not None and self.began > self.agent_began
 
+    def _overlapping_text(self) -> str:
+        return " ".join(word for word in (*self.words[self.overlap_from :], self.interim) if word)
+
     def _word_count(self) -> int:
-        overlapping = self.words[self.overlap_from :]
-        return count_words(" ".join((*overlapping, self.interim)))
+        return count_words(self._overlapping_text())
 
     def _judges_sound(self) -> bool:
         can_listen = callable(getattr(self.classifier, "classify_sound", None))

@@ -76,3 +76,11 @@ class TurnServer:
         if handling.transcription_timeout is not None and not self.user_transcripts:
             return (f"transcription_timeout has no effect: {self.protocol} tells no words of the user's",)
         return ()
+
+    def needs_local_hearing(self, handling: TurnHandling) -> bool:
+        """Tell whether no turn would end if nothing heard speech on this side.
+
+        Args:
+            handling: The settings.
+        """
+        return not (handling.is_servers or handling.is_manual or self.speech_events)

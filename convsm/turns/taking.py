@@ -35,9 +35,13 @@ Drive = Callable[[Session, Event], "tuple[Effect, ...]"]
 
 def user_state(turn: UserTurn) -> UserState:
     """Return what the user does: ``listening``, ``speaking`` or ``away``."""
-    if turn.state == "speaking":
+    return _user_state_of(turn.state)
+
+
+def _user_state_of(state: str) -> UserState:
+    if state == "speaking":
         return "speaking"
-    return "away" if turn.state == "away" else "listening"
+    return "away" if state == "away" else "listening"
 
 
 def agent_state(session: Session, turn: UserTurn) -> AgentState:
@@ -175,10 +179,7 @@ class TurnTaking:
     def _report_user(self, change: StateChanged, event: Event) -> None:
         if "inactive" in (change.source, change.target):
             return
-        former = (
-            "speaking" if change.source == "speaking" else "away" if change.source == "away" else "listening"
-        )
-        now = user_state(self.turn)
+        former, now = _user_state_of(change.source), user_state(self.turn)
         if former != now:
             occurred_at = event.at
             if isinstance(event, SpeechStarted):
@@ -186,7 +187,7 @@ class TurnTaking:
             elif isinstance(event, SpeechEnded):
                 occurred_at = event.ended
             fact = reports.UserStateChanged(
-                former,  # type: ignore[arg-type]  # one of the three
+                former,
                 now,
                 occurred_at=min(occurred_at, event.at),
                 known_at=event.at,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from convsm import Conversation
+from convsm.testing import LoopbackAgent, OpenAILoopbackAgent
 from tests.runtime import helpers
 from tests.runtime.hosted import HOST, HostedConversation, ManualHostedConversation
 from tests.runtime.protocols import ELEVENLABS, OPENAI, Protocol
@@ -38,3 +41,17 @@ def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         monkeypatch.setitem(helpers.SHELL, Conversation, HostedConversation)
         monkeypatch.setitem(helpers.SHELL, helpers.ManualConversation, ManualHostedConversation)
     return str(request.param)
+
+
+@pytest.fixture
+def agent(protocol: Protocol) -> Iterator[LoopbackAgent]:
+    """A loopback agent of each protocol; a module that wants another one has its own."""
+    with protocol.agent() as agent:
+        yield agent
+
+
+@pytest.fixture
+def openai() -> Iterator[OpenAILoopbackAgent]:
+    """A loopback agent of OpenAI Realtime."""
+    with OpenAILoopbackAgent() as agent:
+        yield agent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +16,7 @@ from convsm import (
     RefusedCommand,
     ServerVad,
 )
-from convsm.testing import LoopbackAgent, OpenAILoopbackAgent, openai_script
+from convsm.testing import openai_script
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     FakeAudio,
     Log,
@@ -39,18 +38,6 @@ from tests.runtime.test_turn_ending import (
 from tests.runtime.test_turn_taking import agent_speaks, begin_to_speak, talk
 
 pytestmark = pytest.mark.usefixtures("shell")
-
-
-@pytest.fixture
-def agent(protocol) -> Iterator[LoopbackAgent]:
-    with protocol.agent() as agent:
-        yield agent
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAILoopbackAgent]:
-    with OpenAILoopbackAgent() as agent:
-        yield agent
 
 
 class Classifier:

@@ -7,7 +7,6 @@ import concurrent.futures
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from convsm import AsyncConversation, ElevenLabs, RealtimeOptions
 from convsm.audio.vad import SileroModel
 from convsm.machine.base import Event
 from convsm.runtime import async_conversation, turn_setup
-from convsm.testing import LoopbackAgent, OpenAILoopbackAgent
+from convsm.testing import LoopbackAgent
 from convsm.turns.events import SpeechStarted
 from tests.runtime.helpers import (  # noqa: F401 (a fixture)
     PATIENCE,
@@ -34,18 +33,6 @@ from tests.runtime.test_turn_ending import VAD
 from tests.runtime.test_turn_taking import EAGER, MANUAL, agent_speaks, begin_to_speak, talk
 
 shells = pytest.mark.usefixtures("shell")
-
-
-@pytest.fixture
-def agent(protocol) -> Iterator[LoopbackAgent]:
-    with protocol.agent() as agent:
-        yield agent
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAILoopbackAgent]:
-    with OpenAILoopbackAgent() as agent:
-        yield agent
 
 
 class Ear:

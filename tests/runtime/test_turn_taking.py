@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,12 +36,6 @@ from tests.runtime.test_pausing import PausingAudio
 pytestmark = pytest.mark.usefixtures("shell")
 
 EAGER = {"interruption": {"min_duration": 0.1}, "aec_warmup_duration": None}
-
-
-@pytest.fixture
-def agent(protocol) -> Iterator[LoopbackAgent]:
-    with protocol.agent() as agent:
-        yield agent
 
 
 def talk(agent: LoopbackAgent, **options: Any) -> Any:
