@@ -9,6 +9,12 @@ from convsm.turns.table import GROUPS, INITIAL, ROWS, STATES
 
 __all__ = ["TURNS"]
 
+# The detectors of both sides tell of speech; here it counts as this side's.
+TOLD_BY_SERVERS = (
+    *("UserTranscript", "InterimTranscript", "UserAudioTaken", "UserAudioRefused", "TranscriptionFailed"),
+    *("AgentAudio", "ResponseStarted", "ResponseRefused"),
+)
+
 TURNS: Automaton = automaton_of(
     STATES,
     ROWS,
@@ -16,7 +22,7 @@ TURNS: Automaton = automaton_of(
     GROUPS,
     EVENTS,
     commands=COMMANDS,
-    local=[kind for kind in EVENTS.values() if kind.__name__ not in ("UserTranscript", "InterimTranscript")],
+    local=[kind for name, kind in EVENTS.items() if name not in TOLD_BY_SERVERS],
     model=UserTurn,
     # With one gap for all the labels the picture would be twice as high as a screen.
     columns=(("inactive",), ("away", "committing"), ("speaking", "silent", "endpointing"), ("committed",)),

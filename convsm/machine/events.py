@@ -214,10 +214,12 @@ class UserTranscript(Event):
     Attributes:
         text: The transcript.
         turn: Number of the turn, if sent.
+        item: The server's id of the piece of the user's audio that it is of, if sent.
     """
 
     text: str
     turn: int | None = None
+    item: str | None = None
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ This module and `running` are the only ones that know the library that interpret
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class Interpreter:
         events: Mapping[str, type[Event]],
         commands: tuple[type[Event], ...],
         groups: Mapping[str, tuple[str, ...]],
-        guards: type,
+        guards: Sequence[type],
         emitters: type,
         alphabet: str,
     ) -> Interpreter:
@@ -68,7 +68,7 @@ class Interpreter:
             events: The event classes, by name.
             commands: Those of them that are commands.
             groups: Named groups of states.
-            guards: The class whose own public methods are the guards.
+            guards: The classes whose own public methods are the guards; the first has all of them.
             emitters: The class whose public methods are the emitters, those of the guards left out.
             alphabet: Whose alphabet it is, for messages.
 

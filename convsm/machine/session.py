@@ -45,5 +45,5 @@ class Session(Emitters):
 
 
 # One interpreter for all sessions.
-INTERPRETER = Interpreter.of(STATES, ROWS, INITIAL, EVENTS, COMMANDS, GROUPS, Guards, Emitters, "session")
+INTERPRETER = Interpreter.of(STATES, ROWS, INITIAL, EVENTS, COMMANDS, GROUPS, (Guards,), Emitters, "session")
 MACHINE = INTERPRETER.machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from convsm.machine.errors import TableError
 from convsm.machine.rows import Row, State
@@ -16,7 +16,7 @@ def validate(
     initial: str,
     triggers: Collection[str],
     groups: Mapping[str, tuple[str, ...]],
-    guards: type,
+    guards: Sequence[type],
     emitters: type,
 ) -> None:
     """Check states and rows against the events and against the methods that they name.
@@ -27,7 +27,7 @@ def validate(
         initial: Name of the first state.
         triggers: Names of all event classes.
         groups: Named groups of states.
-        guards: The class whose own public methods are the guards.
+        guards: The classes whose own public methods are the guards; the first has all of them.
         emitters: The class whose public methods are the emitters, those that it has from the guards left out.
 
     Raises:
@@ -38,7 +38,7 @@ def validate(
     if len(set(names)) != len(names):
         raise TableError("a state is declared twice")
     known = set(names)
-    known_guards, known_emitters = _methods([guards]), _methods(_above(emitters, guards))
+    known_guards, known_emitters = _methods(guards), _methods(_above(emitters, guards[0]))
     _require(known, {initial}, "initial state")
     for name, members in groups.items():
         _require(known, members, f"group {name!r}")

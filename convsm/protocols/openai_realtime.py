@@ -66,8 +66,9 @@ def _speech_started(state: RealtimeState, message: Json) -> tuple[Event, ...]:
 
 
 def _transcript(state: RealtimeState, message: Json) -> tuple[Event, ...]:
-    said = UserTranscript(text(message, "transcript").strip())
-    state.transcripts.pop(maybe_text(message, "item_id") or "", None)
+    item_id = maybe_text(message, "item_id")
+    said = UserTranscript(text(message, "transcript").strip(), item=item_id)
+    state.transcripts.pop(item_id or "", None)
     return (said, *usage(message, None))
 
 

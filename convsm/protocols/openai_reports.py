@@ -30,9 +30,11 @@ from convsm.protocols.realtime_reports import (
     RateLimits,
     ServerPlayout,
     TokenUsage,
+    TranscriptionFailed,
     TranscriptSegment,
     UserAudioCleared,
     UserAudioCommitted,
+    UserAudioRefused,
     UserIdle,
     UserSpeech,
 )
@@ -148,7 +150,7 @@ def _transcript_delta(state: RealtimeState, message: Json) -> tuple[Event, ...]:
     so_far = state.transcripts.get(item_id, "") + (maybe_text(message, "delta") or "")
     so_far = so_far[-_LONGEST_TRANSCRIPT:]
     keep(state.transcripts, item_id, so_far)
-    return (Informed(TentativeTranscript(so_far)),)
+    return (Informed(TentativeTranscript(so_far, item_id=item_id)),)
 
 
 def _transcript_segment(_state: RealtimeState, message: Json) -> tuple[Event, ...]:
@@ -163,8 +165,10 @@ def _transcript_segment(_state: RealtimeState, message: Json) -> tuple[Event, ..
 
 
 def _transcript_failed(state: RealtimeState, message: Json) -> tuple[Event, ...]:
-    state.transcripts.pop(maybe_text(message, "item_id") or "", None)
-    return (Informed(server_error(message["type"], offered(message, "error"))),)
+    item_id = maybe_text(message, "item_id")
+    state.transcripts.pop(item_id or "", None)
+    error = server_error(message["type"], offered(message, "error"))
+    return (Informed(error), Informed(TranscriptionFailed(item_id)))
 
 
 def speech(message: Json, is_speaking: bool) -> Informed:
@@ -265,6 +269,8 @@ def _error(state: RealtimeState, message: Json) -> tuple[Event, ...]:
     is_refused = not state.is_ready and asked in (SESSION_UPDATE_ID, None)
     if error.code == "session_expired" or is_refused:
         told.append(SessionFailed(says))
+    elif error.code == "input_audio_buffer_commit_empty":
+        told.append(Informed(UserAudioRefused()))
     elif asked in (REPLY_ID, None):
         # Not every server repeats ids. Taken for a refusal without being one, an error does no harm: a
         # request too many is refused; one that is waited for in vain would be the last.

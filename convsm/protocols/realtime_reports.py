@@ -24,8 +24,10 @@ __all__ = [
     "SessionSettings",
     "TokenUsage",
     "TranscriptSegment",
+    "TranscriptionFailed",
     "UserAudioCleared",
     "UserAudioCommitted",
+    "UserAudioRefused",
     "UserIdle",
     "UserSpeech",
 ]
@@ -113,6 +115,17 @@ class TranscriptSegment:
 
 
 @attrs.frozen
+class TranscriptionFailed:
+    """What the user said in a piece of audio will not be told.
+
+    Attributes:
+        item_id: Id of its item.
+    """
+
+    item_id: str | None = None
+
+
+@attrs.frozen
 class UserSpeech:
     """The server heard the user begin to speak, or end.
 
@@ -136,6 +149,11 @@ class UserAudioCommitted:
     """
 
     item_id: str | None = None
+
+
+@attrs.frozen
+class UserAudioRefused:
+    """There was no audio to make a turn of, or too little."""
 
 
 @attrs.frozen

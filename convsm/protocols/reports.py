@@ -65,10 +65,12 @@ class TentativeTranscript:
     Attributes:
         text: The transcript so far.
         turn: Number of the turn.
+        item_id: Id of the piece of the user's audio that it is of.
     """
 
     text: str
     turn: int | None = None
+    item_id: str | None = None
 
 
 @attrs.frozen

@@ -14,12 +14,18 @@ from convsm.machine import Session
 from convsm.machine.effects import Effect
 from convsm.machine.events import Event, Informed
 from convsm.protocols.messages import TentativeTranscript
-from convsm.protocols.realtime_reports import UserSpeech
+from convsm.protocols.realtime_reports import (
+    TranscriptionFailed,
+    UserAudioCommitted,
+    UserAudioRefused,
+    UserSpeech,
+)
 from convsm.runtime.listening import Listening
 from convsm.runtime.tool_runner import Call
 from convsm.runtime.turn_questions import TurnQuestions
 from convsm.runtime.wiring import TurnSetup
 from convsm.turns import TurnHandling, TurnTaking, UserTurn
+from convsm.turns import events as turn_events
 from convsm.turns.effects import (
     CancelCommit,
     ListenAnew,
@@ -224,15 +230,21 @@ class TurnPort:
 
 
 def _fact(event: Event) -> Event | None:
-    """Return what a server's report says about the user's speech; None if it says nothing."""
+    """Return what a server's report says about the user's speech and its words; None if it says nothing."""
     if type(event) is not Informed:
         return None
     message = event.message
     if type(message) is TentativeTranscript:
-        return InterimTranscript(message.text, at=event.at)
+        return InterimTranscript(message.text, message.item_id, at=event.at)
     if type(message) is UserSpeech:
         # The server's clock is another one; what it says is known from now on.
         if message.is_speaking:
             return SpeechStarted(event.at, "server", at=event.at)
         return SpeechEnded(event.at, "server", at=event.at)
+    if type(message) is UserAudioCommitted:
+        return turn_events.UserAudioTaken(message.item_id, at=event.at)
+    if type(message) is UserAudioRefused:
+        return turn_events.UserAudioRefused(at=event.at)
+    if type(message) is TranscriptionFailed:
+        return turn_events.TranscriptionFailed(message.item_id, at=event.at)
     return None

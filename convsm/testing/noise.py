@@ -90,7 +90,9 @@ _MAKERS: dict[type[Event], Callable[[Random], Event]] = {
     ),
     AgentResponse: lambda random: AgentResponse(random.choice(("", "text")), random.choice(_TURNS)),
     TextPart: lambda random: TextPart(random.choice(("start", "delta", "stop")), "te", random.choice(_TURNS)),
-    UserTranscript: lambda random: UserTranscript("", random.choice(_TURNS)),
+    UserTranscript: lambda random: UserTranscript(
+        "", random.choice(_TURNS), random.choice((None, "", "item_1"))
+    ),
     Interrupted: lambda random: Interrupted(
         random.choice(NUMBERS), random.choice(NUMBERS), random.choice((True, False))
     ),

@@ -53,6 +53,8 @@ class OpenAIConnection(LoopbackConnection):
         session: The session's settings, as the server tells them.
         items: The items of the conversation: id and bytes of their audio.
         response_id: Id of the response that is generated; None if none is.
+        pieces: Ids of the items that the user's audio became, in order.
+        untold: Those of them whose words were not told.
     """
 
     required: ClassVar[Required] = REQUIRED
@@ -60,6 +62,8 @@ class OpenAIConnection(LoopbackConnection):
     session: dict[str, Any] = attrs.field(factory=dict, init=False, repr=False)
     items: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
     response_id: str | None = attrs.field(default=None, init=False)
+    pieces: list[str] = attrs.field(factory=list, init=False, repr=False)
+    untold: list[str] = attrs.field(factory=list, init=False, repr=False)
     _committed: int = attrs.field(default=0, init=False, repr=False)
     _numbers: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
 
@@ -93,6 +97,22 @@ class OpenAIConnection(LoopbackConnection):
             },
         }
         self.transmit({"type": "session.created", "session": self.session})
+
+    def take_piece(self, item_id: str) -> None:
+        """Make an item of the user's audio so far."""
+        self.pieces.append(item_id)
+        self.untold.append(item_id)
+        self.transmit({"type": "input_audio_buffer.committed", "item_id": item_id, "previous_item_id": None})
+
+    def tell_words_of(self, piece: int | None) -> str:
+        """Return the id of the item whose words are to be told; without a piece to tell, a new one."""
+        if piece is not None:
+            item_id = self.pieces[piece]
+        else:
+            item_id = self.untold[0] if self.untold else self.make_id("item")
+        if item_id in self.untold:
+            self.untold.remove(item_id)
+        return item_id
 
     def begin_response(self, response_id: str | None = None) -> str:
         """Begin a response and return its id."""
@@ -197,8 +217,7 @@ class OpenAIConnection(LoopbackConnection):
             self.send_error("input_audio_buffer_commit_empty", "There is no audio.", message.get("event_id"))
             return
         self._committed = len(self._user_audio)
-        item_id = self.make_id("item")
-        self.transmit({"type": "input_audio_buffer.committed", "item_id": item_id, "previous_item_id": None})
+        self.take_piece(self.make_id("item"))
 
     def _clear(self, message: dict[str, Any]) -> None:
         self._committed = len(self._user_audio)

@@ -26,6 +26,7 @@ __all__ = [
     "CreateSession",
     "ExpectToolResult",
     "ExpireSession",
+    "FailTranscription",
     "Interrupt",
     "Say",
     "SendError",
@@ -149,19 +150,43 @@ class UserSaid(RealtimeStep):
     Attributes:
         text: The final transcript.
         tentative: Pieces of it to send first.
+        piece: Which piece of the user's audio it is of, from 0; None for the oldest that has no words.
     """
 
     text: str
     tentative: Sequence[str] = ()
+    piece: int | None = None
 
     def play(self, connection: OpenAIConnection) -> None:
         """Send it."""
-        kind, item_id = "conversation.item.input_audio_transcription", connection.make_id("item")
-        ids = {"item_id": item_id, "content_index": 0}
+        kind = "conversation.item.input_audio_transcription"
+        ids = {"item_id": connection.tell_words_of(self.piece), "content_index": 0}
         for piece in self.tentative:
             connection.transmit(_parts(f"{kind}.delta", ids, delta=piece))
         usage = {"type": "duration", "seconds": 1}
         connection.transmit(_parts(f"{kind}.completed", ids, transcript=self.text, usage=usage))
+
+
+@attrs.frozen
+class FailTranscription(RealtimeStep):
+    """Understand nothing of a piece of the user's audio.
+
+    Attributes:
+        piece: Which, from 0; None for the oldest that has no words.
+    """
+
+    piece: int | None = None
+
+    def play(self, connection: OpenAIConnection) -> None:
+        """Tell it."""
+        error = {
+            "type": "transcription_error",
+            "code": "audio_unintelligible",
+            "message": "Nothing was understood.",
+        }
+        kind = "conversation.item.input_audio_transcription.failed"
+        ids = {"item_id": connection.tell_words_of(self.piece), "content_index": 0}
+        connection.transmit(_parts(kind, ids, error=error))
 
 
 @attrs.frozen
@@ -183,8 +208,7 @@ class Interrupt(RealtimeStep):
         if self.stops:
             kind = "input_audio_buffer.speech_stopped"
             connection.transmit({"type": kind, "audio_end_ms": 600, "item_id": item_id})
-            kind = "input_audio_buffer.committed"
-            connection.transmit({"type": kind, "item_id": item_id, "previous_item_id": None})
+            connection.take_piece(item_id)
 
 
 @attrs.frozen

@@ -149,7 +149,7 @@ _FIELDS: dict[str, dict[str, strategies.SearchStrategy[object]]] = {
     },
     "AgentResponse": {"text": _texts, "turn": _turns},
     "TextPart": {"kind": strategies.sampled_from(("start", "delta", "stop")), "text": _texts, "turn": _turns},
-    "UserTranscript": {"text": _texts, "turn": _turns},
+    "UserTranscript": {"text": _texts, "turn": _turns, "item": strategies.none() | _texts},
     "Interrupted": {"turn": _numbers, "fresh_from": _numbers, "is_cancelled": strategies.booleans()},
     "ResponseStarted": {"turn": _numbers},
     "ResponseEnded": {"turn": _numbers, "status": _texts},

@@ -28,6 +28,7 @@ class TurnContext:
         state: Name of the current state; only the table's interpreter writes it.
         delays: The delays in force.
         turn: Number of the turn that is open, or will be; from 1.
+        committed: Number of the turn that was committed last; 0 if none was.
         words: Final transcripts of the open turn.
         asides: When the user said what was taken for a backchannel, and what, since the agent began.
         interim: What follows them and is not final.
@@ -56,6 +57,9 @@ class TurnContext:
         is_awaiting: Whether the present speech began while the agent was about to reply.
         has_release: Whether the reply to the turn before it was released meanwhile, and not asked for.
         owed_turns: Turns that are over and may still have words coming, in order; those of a few seconds.
+        unanswered: Turns whose commits the server has not answered, in order.
+        items: Pieces of the user's audio by the server's ids: the turn that each is of.
+        open_items: Those that the server made by itself, and whose words are awaited.
         silent_speech: Seconds of speech in the open turn that no words came of.
         silent_speech_began: When that began.
         limit_began: When the user began, since the agent was last heard.
@@ -81,6 +85,7 @@ class TurnContext:
         default=attrs.Factory(lambda self: DelayEstimate(self.handling.endpointing), takes_self=True)
     )
     turn: int = 1
+    committed: int = 0
     words: list[str] = attrs.field(factory=list)
     asides: list[tuple[float, str]] = attrs.field(factory=list)
     interim: str = ""
@@ -109,6 +114,9 @@ class TurnContext:
     is_awaiting: bool = False
     has_release: bool = False
     owed_turns: list[int] = attrs.field(factory=list)
+    unanswered: list[int] = attrs.field(factory=list)
+    items: dict[str, int] = attrs.field(factory=dict)
+    open_items: list[str] = attrs.field(factory=list)
     silent_speech: float = 0.0
     silent_speech_began: float | None = None
     limit_began: float | None = None

@@ -91,6 +91,7 @@ class TurnEmitters(TurnLimits):
         self.has_voice = self.holds_turn = self.is_pending = self.server_hears = False
         self.quiet_since = None
         self.owed_turns.clear()
+        self._forget_items()
         self.pre_roll = b""
         self.asides.clear()
         self._clear_limit()
@@ -174,6 +175,7 @@ class TurnEmitters(TurnLimits):
 
     def add_words(self, event: UserTranscript) -> None:
         """Take final words for the open turn's."""
+        self.note_words(event)
         self.words.append(event.text.strip())
         self.limit_words.append(event.text.strip())
         self.interim = ""

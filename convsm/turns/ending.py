@@ -6,7 +6,7 @@ import attrs
 
 from convsm.machine import effects as machine
 from convsm.machine.base import Event
-from convsm.machine.events import InterruptionDismissed, Send, UserAudio, UserTranscript
+from convsm.machine.events import InterruptionDismissed, Send, UserAudio
 from convsm.turns import reports
 from convsm.turns.detection import Overlap
 from convsm.turns.effects import (
@@ -19,7 +19,7 @@ from convsm.turns.effects import (
     ResolveCommit,
 )
 from convsm.turns.events import CommitUserTurn, SpeechPaused, TakeFloor, TurnPredicted
-from convsm.turns.protection import Protection
+from convsm.turns.owed import OwedWords
 from convsm.turns.sound import bytes_per_second, silence
 
 __all__ = ["TurnEnding"]
@@ -29,14 +29,12 @@ PREDICTION_SECONDS = 1.0
 INQUIRY_SECONDS = 0.2
 # A reply that has not begun by then frees the user, where no time for being away is set.
 REPLY_SECONDS = 15.0
-# Words that have not come by then do not come.
-OWED_SECONDS = 10.0
 # A commit's silence goes out in pieces of this length.
 FLUSH_SECONDS = 0.2
 
 
 @attrs.define
-class TurnEnding(Protection):
+class TurnEnding(OwedWords):
     """What rows ask for when a turn may be over, or is."""
 
     # Waiting for the end
@@ -119,7 +117,7 @@ class TurnEnding(Protection):
     def _complete(self, event: Event, skips_reply: bool = False) -> str:
         turn, transcript = self.turn, self._end_turn()
         self.forget_awaited(event)
-        self.skips_reply = skips_reply
+        self.skips_reply, self.committed = skips_reply, turn
         is_owed = self.server.user_transcripts and not transcript
         if not (is_owed and self.server.commit is not None):
             # A server that is told of each turn transcribes each, in order.
@@ -139,15 +137,13 @@ class TurnEnding(Protection):
 
     def commit_turn(self, event: Event) -> None:
         """End the turn and tell the server."""
-        if self.server.commit is not None:
-            self._post(Send(self.server.commit))
+        self._send_commit()
         self._complete(event)
 
     def yield_floor(self, event: TakeFloor) -> None:
         """End the turn as it stands, and ask the agent to speak in place of a reply to it."""
         self.release_turn(event)
-        if self.server.commit is not None:
-            self._post(Send(self.server.commit))
+        self._send_commit()
         self._complete(event, skips_reply=True)
         self.request_floor(event)
 
@@ -179,13 +175,6 @@ class TurnEnding(Protection):
     def cancel_reply_timer(self, event: Event) -> None:
         """The agent replied, or the user goes on."""
         self._cancel("reply")
-
-    def report_late_words(self, event: UserTranscript) -> None:
-        """Tell the words of a turn that is over."""
-        turn = self.owed_turns[0] if self.owed_turns else self.turn - 1
-        self.settle_words(event)
-        late = reports.LateTranscript(turn, event.text, occurred_at=event.at, known_at=event.at)
-        self._emit(Report(late))
 
     # Interruptions that come to nothing
 
@@ -238,8 +227,7 @@ class TurnEnding(Protection):
             # Nothing else would let a paused agent go on, or end it.
             self.lift_brief_hold(event)
             self.arm_dismissal_timer(event)
-        if self.server.commit is not None:
-            self._post(Send(self.server.commit))
+        self._send_commit()
 
     def flush_recognition(self, event: CommitUserTurn) -> None:
         """Send the silence that makes a server end the turn, where it cannot be told."""
@@ -278,6 +266,10 @@ class TurnEnding(Protection):
             self.lift_pending(event)
         self._resolve(transcript)
 
+    def answer_commit(self, event: CommitUserTurn) -> None:
+        """Answer a commit that has nothing to end."""
+        self._emit(ResolveCommit(event.commit_id, ""))
+
     def _resolve(self, transcript: str) -> None:
         if self.commit is not None:
             self._emit(ResolveCommit(self.commit.commit_id, transcript))
@@ -287,28 +279,6 @@ class TurnEnding(Protection):
         """Answer the commit with what was said, though it is no turn."""
         self._resolve(self.transcript())
         self._clear_words(event)
-
-    def owe_words(self, event: Event) -> None:
-        """Expect that words may still come, and belong to no turn."""
-        # What was never committed to a server that waits for that is never transcribed.
-        if self.server.user_transcripts and self.server.commit is None and not self.owed_turns:
-            self._owe(self.turn)
-            self.turn += 1
-
-    def _owe(self, turn: int) -> None:
-        self.owed_turns.append(turn)
-        self._arm("owed_words", OWED_SECONDS)
-
-    def settle_words(self, event: Event) -> None:
-        """The words of the oldest turn that had some coming are in, if any had."""
-        del self.owed_turns[:1]
-        if not self.owed_turns:
-            self._cancel("owed_words")
-
-    def forgive_words(self, event: Event) -> None:
-        """Expect no more words of a turn that is over."""
-        self.owed_turns.clear()
-        self._cancel("owed_words")
 
     def claim_turn(self, event: Event) -> None:
         """Begin the turn by hand, without anything said before."""
@@ -335,6 +305,7 @@ class TurnEnding(Protection):
         """Forget what was said, here and at the server."""
         self._clear_words(event)
         self._clear_limit()
+        self._disown_items()
         self.last_spoke = None
         if self.server.clear is not None:
             self._post(Send(self.server.clear))

@@ -42,9 +42,12 @@ __all__ = [
     "SpeechStarted",
     "StartUserTurn",
     "TakeFloor",
+    "TranscriptionFailed",
     "TurnHandlingChanged",
     "TurnPredicted",
     "TurnReleased",
+    "UserAudioRefused",
+    "UserAudioTaken",
 ]
 
 Source = Literal["local", "server"]
@@ -207,9 +210,38 @@ class InterimTranscript(Event):
 
     Attributes:
         text: All of it since the last final transcript.
+        item: The server's id of the piece of the user's audio that it is of, if sent.
     """
 
     text: str
+    item: str | None = None
+
+
+@attrs.frozen
+class UserAudioTaken(Event):
+    """The server made a piece of the user's audio so far; final words of it may follow.
+
+    Attributes:
+        item: Its id, which those words carry, if sent.
+    """
+
+    item: str | None = None
+
+
+@attrs.frozen
+class UserAudioRefused(Event):
+    """The server was told that the turn is over, and has no audio of it."""
+
+
+@attrs.frozen
+class TranscriptionFailed(Event):
+    """No words will be told of a piece of the user's audio.
+
+    Attributes:
+        item: Its id, if sent.
+    """
+
+    item: str | None = None
 
 
 @attrs.frozen
@@ -301,6 +333,9 @@ FACTS: tuple[type[Event], ...] = (
     MicrophoneMuted,
     MicrophoneUnmuted,
     InterimTranscript,
+    UserAudioTaken,
+    UserAudioRefused,
+    TranscriptionFailed,
     OverlapJudged,
     TurnPredicted,
     TurnReleased,

@@ -12,9 +12,7 @@ from convsm.machine.events import (
     ResponseStarted,
     Send,
     TimerFired,
-    UserTranscript,
 )
-from convsm.turns.detection import count_words
 from convsm.turns.events import (
     AgentChanged,
     CommitUserTurn,
@@ -28,7 +26,7 @@ from convsm.turns.events import (
     TurnPredicted,
     TurnReleased,
 )
-from convsm.turns.overlaps import Overlaps
+from convsm.turns.words import WordGuards
 
 __all__ = ["TurnGuards"]
 
@@ -37,7 +35,7 @@ FRESH_SECONDS = 0.5
 
 
 @attrs.define
-class TurnGuards(Overlaps):
+class TurnGuards(WordGuards):
     """Everything a row can ask. Each guard gets the event that is being handled."""
 
     # The conversation
@@ -169,38 +167,11 @@ class TurnGuards(Overlaps):
         is_silent = self.session.state not in ("agent_speaking", "closing") and not self.session.is_paused
         return is_speaking and can_hold and is_silent and self.session.is_playable(event)
 
-    # Words
-
-    def is_wordless(self, event: UserTranscript) -> bool:
-        """The transcript has no word."""
-        return count_words(event.text) == 0
-
-    def has_words(self, event: Event) -> bool:
-        """Final words of the turn are known."""
-        return bool(self.words)
-
-    def has_no_words(self, event: Event) -> bool:
-        """No final words of the turn are known."""
-        return not self.words
+    # Whose turn it is
 
     def is_users_message(self, event: Send) -> bool:
         """The user writes what others say."""
         return event.kind == "turn"
-
-    def is_late(self, event: UserTranscript) -> bool:
-        """The words are owed to a turn that is over, or cannot be of one that is open."""
-        is_open_told = self.server.transcribes_open_turns
-        is_never_open = not is_open_told and not self.handling.is_servers
-        return bool(self.owed_turns) or is_never_open
-
-    def is_answered(self, event: UserTranscript) -> bool:
-        """The server decides, and the agent speaks without having been interrupted."""
-        is_replying = self.session.state == "agent_speaking" and not self._began_in_overlap()
-        return self.handling.is_servers and is_replying
-
-    def has_words_aside(self, event: AgentChanged) -> bool:
-        """The agent fell silent just after words that were taken for a backchannel."""
-        return event.source == "agent_speaking" != event.target and bool(self._late_asides(event))
 
     def is_clients_turn(self, event: Event) -> bool:
         """This side decides when the turn is over, and not by hand."""
@@ -275,7 +246,7 @@ class TurnGuards(Overlaps):
 
     def is_current_turn(self, event: TurnReleased) -> bool:
         """It is the turn that was committed last."""
-        return event.turn == self.turn - 1
+        return event.turn == self.committed
 
     def has_reply_next(self, event: SpeechEnded) -> bool:
         """There are final words, or the agent was about to reply when speech began, and has not."""

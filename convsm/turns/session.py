@@ -11,6 +11,7 @@ from convsm.turns.emitters import TurnEmitters
 from convsm.turns.events import COMMANDS, EVENTS
 from convsm.turns.guards import TurnGuards
 from convsm.turns.table import GROUPS, INITIAL, ROWS, STATES
+from convsm.turns.words import WordGuards
 
 __all__ = ["UserTurn"]
 
@@ -36,5 +37,5 @@ class UserTurn(TurnEmitters):
 
 
 INTERPRETER = Interpreter.of(
-    STATES, ROWS, INITIAL, EVENTS, COMMANDS, GROUPS, TurnGuards, TurnEmitters, "user's turn"
+    STATES, ROWS, INITIAL, EVENTS, COMMANDS, GROUPS, (TurnGuards, WordGuards), TurnEmitters, "user's turn"
 )

@@ -43,7 +43,7 @@ def check(
         "initial": "shut",
         "triggers": ("Knocked", "Gone"),
         "groups": {},
-        "guards": Answers,
+        "guards": (Answers,),
         "emitters": Deeds,
     }
     validate(states, rows, **{**settings, **changes})
@@ -52,11 +52,11 @@ def check(
 def test_a_table_without_contradiction_passes():
     check()
     check(groups={"all": ("shut", "open")})
-    validate(STATES, ROWS, INITIAL, EVENTS, GROUPS, Guards, Emitters)
+    validate(STATES, ROWS, INITIAL, EVENTS, GROUPS, (Guards,), Emitters)
 
 
 def test_rows_and_states_may_be_any_iterable():
-    validate(iter(DOOR), iter((KNOCK, NOISE, GO)), "shut", {"Knocked", "Gone"}, {}, Answers, Deeds)
+    validate(iter(DOOR), iter((KNOCK, NOISE, GO)), "shut", {"Knocked", "Gone"}, {}, (Answers,), Deeds)
 
 
 SHADOWED = "a row Knocked from shut stands behind one that asks no more"

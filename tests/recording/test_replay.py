@@ -3,6 +3,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 from hypothesis import given, settings
@@ -10,7 +11,17 @@ from hypothesis import strategies as st
 
 from convsm.machine import Session, SessionOptions
 from convsm.machine.effects import Effect
-from convsm.machine.events import EVENTS, AgentAudio, End, Event, Informed, Interrupted, Send, Start
+from convsm.machine.events import (
+    EVENTS,
+    AgentAudio,
+    End,
+    Event,
+    Informed,
+    Interrupted,
+    Send,
+    Start,
+    UserTranscript,
+)
 from convsm.recording import ReplayReport, replay
 from tests.recording.conversations import (
     OPENED,
@@ -89,6 +100,20 @@ def test_a_changed_effect_is_found_at_its_line(conversation: tuple[Event, ...], 
     assert list(divergence.expected) == effects
     assert list(divergence.actual) == recorded
     assert max(map(len, report.text().splitlines())) <= 80
+
+
+def test_a_recording_from_before_a_field_was_there_replays_clean(tmp_path: Path) -> None:
+    path = record(tmp_path / "a", (*SPEAKING, UserTranscript("stop", 1)))
+    lines = read(path)
+    del lines[-1]["event"]["item"]  # type: ignore[attr-defined]
+    effect: Any = lines[-1]["effects"][0]  # type: ignore[index]
+    assert effect["event"].pop("item") is None
+    rewrite(path, lines)
+    assert replay(path).is_equal
+    # A field that says something is news.
+    del effect["event"]["turn"]
+    rewrite(path, lines)
+    assert not replay(path).is_equal
 
 
 # What differs

@@ -13,8 +13,9 @@ from convsm.errors import AudioError
 from convsm.runtime import turn_setup
 from convsm.testing import OpenAILoopbackAgent, openai_script
 from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechStarted
+from convsm.turns.reports import LateTranscript
 from tests.runtime.helpers import Call, Log, nothing_is_left, until  # noqa: F401 (a fixture)
-from tests.runtime.test_turn_taking import begin_to_speak, fall_silent, now, post, talk
+from tests.runtime.test_turn_taking import begin_to_speak, fall_silent, hold, now, post, talk
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -245,19 +246,60 @@ def test_a_hook_can_stop_the_reply_to_a_turn_that_the_server_ended(agent, hook, 
         until(lambda: asked(connection) == replies)
 
 
+def hold_and_release(call: Call, connection: Any, commits: int, **options: Any) -> Any:
+    """Speak by hand and wait until the server has made a piece of that."""
+    hold(call)
+    commit = call.conversation.commit_user_turn(**options)
+    until(lambda: len(connection.pieces) == commits)
+    call.settle()
+    return commit
+
+
 def test_a_turn_by_hand_may_have_no_reply(agent):
     with talk(agent, turn_handling={"turn_detection": "manual"}) as call:
         connection = call.start()
-        call.audio.log.wait_for("start")
-        call.settle()
-        for skip_reply in (True, False):
-            call.conversation.start_user_turn()
-            call.audio.microphone(b"\x01\x02" * 4800)
-            call.settle()
-            commit = call.conversation.commit_user_turn(skip_reply=skip_reply)
+        for number, skip_reply in enumerate((True, False), 1):
+            commit = hold_and_release(call, connection, number, skip_reply=skip_reply)
             connection.send(openai_script.UserSaid("Hello"))
             assert commit.result(5) == "Hello"
         until(lambda: asked(connection) == [CLEAR, COMMIT, CLEAR, COMMIT, REPLY])
+
+
+def test_late_words_are_told_with_their_turn_and_answer_no_other(agent):
+    with talk(agent, turn_handling={"turn_detection": "manual"}) as call:
+        connection = call.start()
+        first = hold_and_release(call, connection, 1, transcript_timeout=0.5)
+        call.advance(0.6)
+        assert first.result(5) == ""
+        second = hold_and_release(call, connection, 2, transcript_timeout=60)
+        told = call.conversation.events(LateTranscript)
+        connection.send(openai_script.UserSaid("first", piece=0))
+        connection.send(openai_script.UserSaid("second", piece=1))
+        assert second.result(5) == "second"
+        call.conversation.end_session()
+        call.finish()
+        assert [(late.turn, late.text) for late in told] == [(1, "first")]
+
+
+def test_a_commit_ends_with_a_transcription_that_failed(agent):
+    with talk(agent, turn_handling={"turn_detection": "manual"}) as call:
+        connection = call.start()
+        commit = hold_and_release(call, connection, 1, transcript_timeout=60)
+        connection.send(openai_script.FailTranscription())
+        assert commit.result(5) == ""
+        # The model heard the sound itself.
+        until(lambda: asked(connection) == [CLEAR, COMMIT, REPLY])
+
+
+def test_a_commit_without_sound_ends_when_the_server_says_so_and_asks_for_nothing(agent):
+    with talk(agent, turn_handling={"turn_detection": "manual"}) as call:
+        connection = call.start()
+        call.audio.log.wait_for("start")
+        call.conversation.start_user_turn()
+        assert call.conversation.commit_user_turn(transcript_timeout=60).result(5) == ""
+        until(lambda: asked(connection) == [CLEAR, COMMIT])
+        call.settle()
+        assert asked(connection) == [CLEAR, COMMIT]
 
 
 def test_somebody_has_to_end_turns(agent):

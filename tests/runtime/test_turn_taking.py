@@ -237,6 +237,14 @@ def test_speech_that_goes_on_is_noticed_when_somebody_begins_to_listen(agent, ha
 MANUAL = {"turn_detection": "manual"}
 
 
+def hold(call: Call) -> None:
+    """Begin a turn by hand and say something in it."""
+    call.audio.log.wait_for("start")
+    call.conversation.start_user_turn()
+    call.audio.microphone(b"\x01\x02" * 4800)
+    call.settle()
+
+
 def test_push_to_talk_loses_no_word_and_returns_the_transcript(agent, protocol):
     with talk(agent, turn_handling=MANUAL) as call:
         connection = call.start()
@@ -257,7 +265,7 @@ def test_push_to_talk_loses_no_word_and_returns_the_transcript(agent, protocol):
 def test_a_commit_without_words_is_empty_after_its_timeout(agent):
     with talk(agent, turn_handling=MANUAL) as call:
         call.start()
-        call.conversation.start_user_turn()
+        hold(call)
         commit = call.conversation.commit_user_turn(transcript_timeout=1.0)
         call.advance(0.9)
         assert not commit.done()
@@ -268,7 +276,7 @@ def test_a_commit_without_words_is_empty_after_its_timeout(agent):
 def test_the_second_commit_cancels_the_first(agent, protocol):
     with talk(agent, turn_handling=MANUAL) as call:
         connection = call.start()
-        call.conversation.start_user_turn()
+        hold(call)
         first, second = call.conversation.commit_user_turn(), call.conversation.commit_user_turn()
         with pytest.raises(concurrent.futures.CancelledError):
             first.result(PATIENCE)
@@ -279,7 +287,7 @@ def test_the_second_commit_cancels_the_first(agent, protocol):
 def test_a_commit_is_answered_when_the_session_ends(agent):
     with talk(agent, turn_handling=MANUAL) as call:
         call.start()
-        call.conversation.start_user_turn()
+        hold(call)
         commit = call.conversation.commit_user_turn(transcript_timeout=60)
         call.conversation.end_session()
         assert commit.result(PATIENCE) == ""
@@ -288,13 +296,13 @@ def test_a_commit_is_answered_when_the_session_ends(agent):
 def test_a_cancelled_turn_and_a_cleared_one_are_none(agent, protocol):
     with talk(agent, turn_handling=MANUAL) as call:
         connection = call.start()
-        call.conversation.start_user_turn()
+        hold(call)
         connection.send(protocol.user_said("Oops"))
         call.log.wait_for(("user", "Oops"))
         call.conversation.clear_user_turn()
         call.conversation.cancel_user_turn()
         assert call.conversation.user_state == "listening"
-        call.conversation.start_user_turn()
+        hold(call)
         commit = call.conversation.commit_user_turn(transcript_timeout=0.5)
         call.advance(1)
         assert commit.result(PATIENCE) == ""

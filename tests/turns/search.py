@@ -45,6 +45,7 @@ from convsm.turns.events import (
     TakeFloor,
     TurnPredicted,
     TurnReleased,
+    UserAudioRefused,
 )
 from tests.turns.sequences import row_of
 
@@ -59,6 +60,10 @@ _LEFT_OUT = {
         "agent_began",
         "last_token",
         "turn",
+        "committed",
+        "unanswered",
+        "items",
+        "open_items",
         "speech",
         "prediction_id",
         "limit_words",
@@ -96,7 +101,9 @@ class Node:
         if session.heard < session.handed:
             yield Played(session.handed)
         yield CommitUserTurn(1)
-        yield TurnReleased(turn.turn - 1)
+        yield TurnReleased(turn.committed)
+        if turn.unanswered:
+            yield UserAudioRefused()
         for name, token in (*turn.timers.items(), *session.timers.items()):
             yield TimerFired(name, token)
         yield End()
@@ -161,6 +168,8 @@ class Node:
             min(len(turn.words), 1),
             turn.commit is None,
             not turn.owed_turns,
+            turn.unanswered[:1] == [turn.turn],
+            not turn.unanswered,
             *self._reply(),
         )
 

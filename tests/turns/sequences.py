@@ -15,6 +15,7 @@ from convsm.machine.events import (
     InterruptionDismissed,
     InterruptionSuspected,
     ResponseStarted,
+    Send,
     TimerFired,
     UserTranscript,
 )
@@ -57,6 +58,7 @@ from convsm.turns.session import UserTurn
 from convsm.turns.table import ROWS, STATES
 from convsm.turns.taking import TurnTaking
 from tests.machine.oracle import interpret
+from tests.turns.named_words import WordsOracle
 from tests.turns.protected_replies import ProtectionOracle, is_gentle
 
 __all__ = ["LENGTH", "Play", "handlings", "servers", "walk"]
@@ -157,6 +159,9 @@ class Play:
     completed: list[int] = attrs.field(factory=list)
     released: set[int] = attrs.field(factory=set)
     oracle: ProtectionOracle = attrs.field(factory=ProtectionOracle)
+    names: WordsOracle = attrs.field(
+        default=attrs.Factory(lambda play: WordsOracle(play.taking.turn.server), takes_self=True)
+    )
     requests: int = 0
 
     def offer(self, random: Random) -> list[Event]:
@@ -185,9 +190,12 @@ class Play:
         ]
         if random.random() < 0.2:
             hands.append(HearingLost())
+        if self.taking.turn.server.commit is not None:
+            hands.append(Send(self.taking.turn.server.commit))
         words: list[Event] = [
             UserTranscript(random.choice(("", "mhm", "stop", "please stop it"))),
             InterimTranscript(random.choice(("", "sto"))),
+            *self.names.offer(random),
         ]
         answers: list[Event] = [TurnPredicted(one, random.random()) for one in self.asked[-2:]]
         answers += [
@@ -221,6 +229,7 @@ class Play:
         if was_protected and is_gentle(event):
             assert not [one for one in effects if isinstance(one, Flush | PauseAudio)]
         self.oracle.note(event, effects)
+        self.names.note(event, effects)
         if self.keeps_contract:
             self._check(effects)
 

@@ -27,13 +27,14 @@ from convsm.machine.events import (
 )
 from convsm.turns import TurnHandling
 from convsm.turns.detection import OverlapClassifier
-from convsm.turns.effects import CompleteTurn, Report
+from convsm.turns.effects import CompleteTurn, Report, ResolveCommit
 from convsm.turns.events import SpeechEnded, SpeechPaused, SpeechStarted, TurnReleased
 from convsm.turns.reports import AgentStateChanged, Fact, UserStateChanged
 from convsm.turns.server import TurnServer
 from convsm.turns.taking import TurnTaking
 
 __all__ = [
+    "AFTER_COMMIT",
     "COMMIT",
     "FLOOR",
     "REPLY",
@@ -41,8 +42,10 @@ __all__ = [
     "SERVER_OWNED",
     "TOLERANCE",
     "Stage",
+    "answers",
     "base",
     "handling",
+    "manual",
     "near",
 ]
 
@@ -55,6 +58,8 @@ COMMIT, CLEAR, REPLY = "commit", "clear", "reply"
 FLOOR = "reply: you have said a lot"
 SERVER = TurnServer(commit=COMMIT, clear=CLEAR, reply=REPLY, needs_continuous_audio=False)
 SERVER_OWNED = TurnServer()
+# Words come behind the commit only.
+AFTER_COMMIT = attrs.evolve(SERVER, transcribes_open_turns=False)
 
 
 def handling(**settings: Any) -> TurnHandling:
@@ -259,3 +264,13 @@ def base(reply: float = 2.0, server_owned: bool = False, **settings: Any) -> Sta
         stage = Stage(handling(turn_detection="server", **settings), SERVER_OWNED, **options)
         return stage.user(0.5, 2.5, "Hello there").agent(3.5, reply)
     return Stage(handling(**settings), reply=reply, **options).user(0.5, 2.5, "Hello there")
+
+
+def manual(server: TurnServer = SERVER_OWNED, **options: Any) -> Stage:
+    """Return a stage on which turns are ended by hand, and nobody replies."""
+    return Stage(handling(turn_detection="manual"), server, reply=None, **options)
+
+
+def answers(stage: Stage) -> list[tuple[int, str]]:
+    """Return the numbers of the commits that were answered, and with which words."""
+    return [(one.commit_id, one.transcript) for _, one in stage.told if isinstance(one, ResolveCommit)]

@@ -41,18 +41,21 @@ from convsm.turns.events import (
 )
 from convsm.turns.reports import LateTranscript, UserTurnCommitted
 from convsm.turns.taking import TurnTaking
-from tests.turns.stage import CLEAR, COMMIT, REPLY, SERVER, SERVER_OWNED, Stage, handling, near
+from tests.turns.stage import (
+    AFTER_COMMIT,
+    CLEAR,
+    COMMIT,
+    REPLY,
+    SERVER,
+    SERVER_OWNED,
+    Stage,
+    answers,
+    handling,
+    manual,
+    near,
+)
 
 SOUND = bytes(range(1, 251)) * 64  # half a second
-AFTER_COMMIT = attrs.evolve(SERVER, transcribes_open_turns=False)
-
-
-def manual(server: Any = SERVER_OWNED, **options: Any) -> Stage:
-    return Stage(handling(turn_detection="manual"), server, reply=None, **options)
-
-
-def answers(stage: Stage) -> list[tuple[int, str]]:
-    return [(one.commit_id, one.transcript) for _, one in stage.told if isinstance(one, ResolveCommit)]
 
 
 def audio(stage: Stage) -> bytes:

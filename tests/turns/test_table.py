@@ -18,9 +18,11 @@ from convsm.turns.ending import TurnEnding
 from convsm.turns.events import COMMANDS, EVENTS, FACTS, HEARD
 from convsm.turns.guards import TurnGuards
 from convsm.turns.limits import TurnLimits
+from convsm.turns.owed import OwedWords
 from convsm.turns.protection import Protection
 from convsm.turns.session import INTERPRETER
 from convsm.turns.table import GROUPS, INITIAL, ROWS, STATES
+from convsm.turns.words import WordGuards
 from tests.machine.test_events import documented_fields
 
 NAMES = [state.name for state in STATES]
@@ -56,11 +58,11 @@ def test_triggers_are_the_event_classes():
 
 
 def test_guards_and_emitters_are_exactly_those_that_are_named():
-    assert {name for row in ROWS for name in row.when} == methods(TurnGuards)
+    assert {name for row in ROWS for name in row.when} == methods(TurnGuards, WordGuards)
     named = {name for row in ROWS for name in row.do}
     named |= {name for state in STATES for name in state.on_leave}
-    assert named == methods(TurnEmitters, TurnLimits, TurnEnding, Protection, Emitting)
-    for name in named | methods(TurnGuards):
+    assert named == methods(TurnEmitters, TurnLimits, TurnEnding, OwedWords, Protection, Emitting)
+    for name in named | methods(TurnGuards, WordGuards):
         assert (getattr(session.UserTurn, name).__doc__ or "").rstrip().endswith("."), name
 
 
@@ -110,7 +112,7 @@ def test_the_interpreter_holds_the_rows_in_their_order():
 def test_no_timer_of_this_table_is_one_of_the_conversations():
     armed = {
         node.args[0].value
-        for module in map(inspect.getmodule, (TurnEnding, TurnEmitters, TurnLimits, Protection))
+        for module in map(inspect.getmodule, (TurnEnding, TurnEmitters, TurnLimits, OwedWords, Protection))
         if module is not None
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call)
