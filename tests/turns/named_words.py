@@ -66,7 +66,7 @@ class WordsOracle:
         elif isinstance(event, ClearUserTurn):
             self.void |= {item for item in self.untold if item.startswith("own")}
         for effect in effects:
-            if isinstance(effect, Transmit) and effect.message == self.server.commit:
+            if isinstance(effect, Transmit) and effect.message == self.server.commit is not None:
                 self.committed.append(not isinstance(event, Send))
             elif isinstance(effect, CompleteTurn | ResolveCommit):
                 self._check(effect.transcript)
