@@ -66,7 +66,7 @@ def _speech_started(state: RealtimeState, message: Json) -> tuple[Event, ...]:
 
 
 def _transcript(state: RealtimeState, message: Json) -> tuple[Event, ...]:
-    item_id = maybe_text(message, "item_id")
+    item_id = maybe_text(message, "item_id") or None
     said = UserTranscript(text(message, "transcript").strip(), item=item_id)
     state.transcripts.pop(item_id or "", None)
     return (said, *usage(message, None))

@@ -13,7 +13,26 @@ from convsm.turns.options import TurnHandling
 from convsm.turns.server import TurnServer
 from convsm.turns.table import INITIAL
 
-__all__ = ["TurnContext"]
+__all__ = ["Piece", "TurnContext"]
+
+
+@attrs.frozen
+class Piece:
+    """A piece of the user's audio that the server transcribes, or will.
+
+    Attributes:
+        turn: The turn that it is of; None while that is open and the server parts it; 0 for none.
+        at: When it was committed, taken or owed.
+        item: The server's id; None until it is told, empty if it is told without one.
+        is_told: Whether its final words are in, or will never be.
+        is_owed: Whether words without an id may be of it.
+    """
+
+    turn: int | None
+    at: float
+    item: str | None = None
+    is_told: bool = False
+    is_owed: bool = True
 
 
 @attrs.define
@@ -56,10 +75,7 @@ class TurnContext:
         skips_reply: Whether no reply is wanted for the turn committed last.
         is_awaiting: Whether the present speech began while the agent was about to reply.
         has_release: Whether the reply to the turn before it was released meanwhile, and not asked for.
-        owed_turns: Turns that are over and may still have words coming, in order; those of a few seconds.
-        unanswered: Turns whose commits the server has not answered, in order.
-        items: Pieces of the user's audio by the server's ids: the turn that each is of.
-        open_items: Those that the server made by itself, and whose words are awaited.
+        pieces: Pieces of the user's audio that words may come of, or came of, in order; the latest 64.
         silent_speech: Seconds of speech in the open turn that no words came of.
         silent_speech_began: When that began.
         limit_began: When the user began, since the agent was last heard.
@@ -113,10 +129,7 @@ class TurnContext:
     skips_reply: bool = False
     is_awaiting: bool = False
     has_release: bool = False
-    owed_turns: list[int] = attrs.field(factory=list)
-    unanswered: list[int] = attrs.field(factory=list)
-    items: dict[str, int] = attrs.field(factory=dict)
-    open_items: list[str] = attrs.field(factory=list)
+    pieces: list[Piece] = attrs.field(factory=list)
     silent_speech: float = 0.0
     silent_speech_began: float | None = None
     limit_began: float | None = None

@@ -53,7 +53,7 @@ class TurnEmitters(TurnLimits):
             self.delays = self.delays.agent_started(event.at)
             if self.server.transcribes_open_turns:
                 # It replies, so it has heard the words; whatever comes now is of another turn.
-                self.forgive_words(event)
+                self._forgive_words()
         elif event.source == "agent_speaking" != event.target:
             self.delays = self.delays.agent_ended(event.at)
 
@@ -90,8 +90,7 @@ class TurnEmitters(TurnLimits):
         self._clear_words(event)
         self.has_voice = self.holds_turn = self.is_pending = self.server_hears = False
         self.quiet_since = None
-        self.owed_turns.clear()
-        self._forget_items()
+        self.pieces.clear()
         self.pre_roll = b""
         self.asides.clear()
         self._clear_limit()

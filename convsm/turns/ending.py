@@ -118,12 +118,14 @@ class TurnEnding(OwedWords):
         turn, transcript = self.turn, self._end_turn()
         self.forget_awaited(event)
         self.skips_reply, self.committed = skips_reply, turn
-        is_owed = self.server.user_transcripts and not transcript
-        if not (is_owed and self.server.commit is not None):
+        if transcript or self.server.commit is None or not self.server.user_transcripts:
             # A server that is told of each turn transcribes each, in order.
-            self.forgive_words(event)
-        if is_owed:
-            self._owe(turn)
+            self._forgive_words()
+        if not self.handling.is_servers:
+            self._close_pieces(turn)
+        is_taken = any(piece.turn == turn for piece in self.pieces)
+        if not (transcript or is_taken or self.server.commit is not None):
+            self._owe(turn, event)
         since = event.at if self.last_spoke is None else min(self.last_spoke, event.at)
         committed = reports.UserTurnCommitted(turn, transcript, occurred_at=since, known_at=event.at)
         self._emit(Report(committed))
@@ -137,13 +139,13 @@ class TurnEnding(OwedWords):
 
     def commit_turn(self, event: Event) -> None:
         """End the turn and tell the server."""
-        self._send_commit()
+        self._send_commit(event)
         self._complete(event)
 
     def yield_floor(self, event: TakeFloor) -> None:
         """End the turn as it stands, and ask the agent to speak in place of a reply to it."""
         self.release_turn(event)
-        self._send_commit()
+        self._send_commit(event)
         self._complete(event, skips_reply=True)
         self.request_floor(event)
 
@@ -227,7 +229,7 @@ class TurnEnding(OwedWords):
             # Nothing else would let a paused agent go on, or end it.
             self.lift_brief_hold(event)
             self.arm_dismissal_timer(event)
-        self._send_commit()
+        self._send_commit(event)
 
     def flush_recognition(self, event: CommitUserTurn) -> None:
         """Send the silence that makes a server end the turn, where it cannot be told."""
@@ -268,6 +270,7 @@ class TurnEnding(OwedWords):
 
     def answer_commit(self, event: CommitUserTurn) -> None:
         """Answer a commit that has nothing to end."""
+        self.skips_reply = self.skips_reply or event.skip_reply
         self._emit(ResolveCommit(event.commit_id, ""))
 
     def _resolve(self, transcript: str) -> None:
@@ -305,7 +308,7 @@ class TurnEnding(OwedWords):
         """Forget what was said, here and at the server."""
         self._clear_words(event)
         self._clear_limit()
-        self._disown_items()
+        self._disown_pieces()
         self.last_spoke = None
         if self.server.clear is not None:
             self._post(Send(self.server.clear))

@@ -355,10 +355,6 @@ class TurnGuards(WordGuards):
         """The user has spoken for as long as the limit allows."""
         return self._is_due(event, "turn_limit")
 
-    def is_debt_due(self, event: TimerFired) -> bool:
-        """Words of a turn that is over do not come."""
-        return self._is_due(event, "owed_words")
-
     def is_promise_due(self, event: TimerFired) -> bool:
         """A reply that was asked for does not begin."""
         return self._is_due(event, "promise")

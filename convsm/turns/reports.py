@@ -119,7 +119,7 @@ class LateTranscript(Fact):
     """Words of a turn that is over already; no later turn contains them.
 
     Attributes:
-        turn: Number of the turn that they belong to.
+        turn: Number of the turn that they belong to; 0 if the program committed their audio itself.
         text: The words.
     """
 

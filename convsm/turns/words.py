@@ -6,16 +6,24 @@ import attrs
 
 from convsm.machine.base import Event
 from convsm.machine.events import Send, UserTranscript
+from convsm.turns.context import Piece
 from convsm.turns.detection import count_words
 from convsm.turns.events import AgentChanged, InterimTranscript, TranscriptionFailed
 from convsm.turns.overlaps import Overlaps
 
 __all__ = ["WordGuards"]
 
+# What is owed comes within seconds; without a name, later words are of another turn.
+OWED_SECONDS = 10.0
+# A server answers a commit at once; one that has not by then never will.
+ANSWER_SECONDS = 5.0
+
+Words = UserTranscript | InterimTranscript | TranscriptionFailed
+
 
 @attrs.define
 class WordGuards(Overlaps):
-    """What a row can ask about words, and about what the server makes them of."""
+    """What a row can ask about words, and about what the server makes of the user's audio."""
 
     def is_wordless(self, event: UserTranscript) -> bool:
         """The transcript has no word."""
@@ -29,20 +37,32 @@ class WordGuards(Overlaps):
         """No final words of the turn are known."""
         return not self.words
 
-    def is_of_past_turn(self, event: UserTranscript | InterimTranscript) -> bool:
-        """The server's id says that they are of a turn that is over, or was forgotten."""
-        turn = self._turn_of(event)
-        return turn is not None and turn < self.turn
+    def is_told_already(self, event: Words) -> bool:
+        """The final words of what the server names are in."""
+        piece = self._named(event)
+        return piece is not None and piece.is_told
+
+    def is_of_past_turn(self, event: Words) -> bool:
+        """The server's name says that they are of a turn that is over, or was forgotten."""
+        piece = self._named(event)
+        return piece is not None and piece.turn not in (None, self.turn)
 
     def is_late(self, event: UserTranscript) -> bool:
         """The words are owed to a turn that is over, or cannot be of one that is open."""
         is_open_told = self.server.transcribes_open_turns
         is_never_open = not is_open_told and not self.handling.is_servers
-        return bool(self.owed_turns) or is_never_open
+        return is_never_open or (self._named(event) is None and self._owed(event) is not None)
 
     def is_last_of_turn(self, event: TranscriptionFailed) -> bool:
         """Nothing else that the server made of the open turn awaits its words."""
-        return self._turn_of(event) == self.turn or self.open_items == [event.item]
+        piece = self._named(event)
+        is_open = piece is not None and piece.turn in (None, self.turn) and not piece.is_told
+        return is_open and not self.has_more_coming(event)
+
+    def has_more_coming(self, event: UserTranscript | TranscriptionFailed) -> bool:
+        """The server has made more of the open turn, and not told its words."""
+        named = self._named(event)
+        return any(piece.turn is None for piece in self.pieces if piece is not named)
 
     def is_answered(self, event: UserTranscript) -> bool:
         """The server decides, and the agent speaks without having been interrupted."""
@@ -53,11 +73,6 @@ class WordGuards(Overlaps):
         """The agent fell silent just after words that were taken for a backchannel."""
         return event.source == "agent_speaking" != event.target and bool(self._late_asides(event))
 
-    def is_nothing_left(self, event: Event) -> bool:
-        """Nothing was said since the turn was over, and no words of it are awaited."""
-        would_know = self.handling.is_manual or self.hears_locally
-        return would_know and not (self.words or self.interim or self.owed_turns)
-
     # Commits and what the server answers
 
     def is_commit_message(self, event: Send) -> bool:
@@ -66,8 +81,34 @@ class WordGuards(Overlaps):
 
     def is_commit_refused(self, event: Event) -> bool:
         """It is the open turn that the server has no audio of."""
-        return self.unanswered[:1] == [self.turn]
+        piece = self._unanswered(event)
+        return piece is not None and piece.turn == self.turn
 
-    def _turn_of(self, event: UserTranscript | InterimTranscript | TranscriptionFailed) -> int | None:
-        """Return the number of the turn that the server's id names, if it is known."""
-        return None if event.item is None else self.items.get(event.item)
+    def is_nothing_left(self, event: Event) -> bool:
+        """The server was told of the turn, and nothing was said since."""
+        would_know = self.handling.is_manual or self.hears_locally
+        return self.server.commit is not None and would_know and not (self.words or self.interim)
+
+    # Pieces of the user's audio
+
+    def _named(self, event: Words) -> Piece | None:
+        """Return what the server's name stands for, if it is known."""
+        return next((piece for piece in self.pieces if piece.item and piece.item == event.item), None)
+
+    def _unanswered(self, event: Event) -> Piece | None:
+        """Return what the server will name next, if anything."""
+        limit = OWED_SECONDS if self.server.commit is None else ANSWER_SECONDS
+        return next(
+            (piece for piece in self.pieces if piece.item is None and event.at - piece.at <= limit), None
+        )
+
+    def _owed(self, event: Event) -> Piece | None:
+        """Return the oldest piece of a turn that is over and that words without a known name may be of."""
+        return next((piece for piece in self.pieces if self._is_owed(piece, event)), None)
+
+    def _is_owed(self, piece: Piece, event: Event) -> bool:
+        is_past = piece.turn not in (None, self.turn)
+        # A name that was never heard of is that of nothing which has another one.
+        may_be = not piece.item or not getattr(event, "item", None)
+        is_open = piece.is_owed and not piece.is_told and event.at - piece.at <= OWED_SECONDS
+        return is_past and may_be and is_open

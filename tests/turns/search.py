@@ -61,14 +61,12 @@ _LEFT_OUT = {
         "last_token",
         "turn",
         "committed",
-        "unanswered",
-        "items",
-        "open_items",
+        "pieces",
         "speech",
         "prediction_id",
         "limit_words",
     ),
-    *("silent_speech", "timers", "words", "commit", "owed_turns", "limit_began", "silent_speech_began"),
+    *("silent_speech", "timers", "words", "commit", "limit_began", "silent_speech_began"),
     *("overlap_from", "skips_reply", "has_exceeded", "prediction", "asides"),
     *("promises", "promised_from", "protected_turn", "protected_through", "protected_before"),
 }
@@ -102,7 +100,7 @@ class Node:
             yield Played(session.handed)
         yield CommitUserTurn(1)
         yield TurnReleased(turn.committed)
-        if turn.unanswered:
+        if turn._unanswered(End()) is not None:
             yield UserAudioRefused()
         for name, token in (*turn.timers.items(), *session.timers.items()):
             yield TimerFired(name, token)
@@ -167,9 +165,9 @@ class Node:
             frozenset(turn.timers),
             min(len(turn.words), 1),
             turn.commit is None,
-            not turn.owed_turns,
-            turn.unanswered[:1] == [turn.turn],
-            not turn.unanswered,
+            turn._owed(End()) is None,
+            turn._unanswered(End()) is None,
+            turn.is_commit_refused(End()),
             *self._reply(),
         )
 

@@ -131,7 +131,6 @@ def test_no_timer_of_this_table_is_one_of_the_conversations():
         "away",
         "transcription",
         "turn_limit",
-        "owed_words",
         "promise",
         "aec_warmup",
     }
