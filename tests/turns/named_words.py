@@ -18,6 +18,7 @@ from convsm.turns.events import (
     UserAudioTaken,
 )
 from convsm.turns.server import TurnServer
+from convsm.turns.words import ANSWER_SECONDS
 
 __all__ = ["WordsOracle"]
 
@@ -28,20 +29,23 @@ class WordsOracle:
 
     Attributes:
         server: What it can do.
-        answered: How many commits it has answered; it does so in order.
+        answered: How many commits it has answered, or never will; it does so in order.
         untold: Pieces whose words it has not told.
     """
 
     server: TurnServer
-    committed: list[bool] = attrs.field(factory=list)  # whether by this side's table
+    committed: list[tuple[bool, float]] = attrs.field(factory=list)  # whether by this side's table, and when
     answered: int = 0
     untold: list[str] = attrs.field(factory=list)
     own: int = 0
     void: set[str] = attrs.field(factory=set)
 
-    def offer(self, random: Random) -> list[Event]:
+    def offer(self, random: Random, now: float) -> list[Event]:
         """Return what the server may say now about the user's audio and words, in any order of the pieces."""
         said: list[Event] = []
+        # It answers a commit in time or never.
+        while self.answered < len(self.committed) and now - self.committed[self.answered][1] > ANSWER_SECONDS:
+            self.answered += 1
         if self.answered < len(self.committed):
             said += [UserAudioTaken(f"item_{self.answered}"), UserAudioRefused()]
         elif self.server.commit is None and self.server.user_transcripts:
@@ -67,13 +71,13 @@ class WordsOracle:
             self.void |= {item for item in self.untold if item.startswith("own")}
         for effect in effects:
             if isinstance(effect, Transmit) and effect.message == self.server.commit is not None:
-                self.committed.append(not isinstance(event, Send))
+                self.committed.append((not isinstance(event, Send), event.at))
             elif isinstance(effect, CompleteTurn | ResolveCommit):
                 self._check(effect.transcript)
 
     def _check(self, transcript: str) -> None:
         names = {word for word in transcript.split() if word.startswith(("item", "own"))}
         # Turns are committed one after another, so words that were asked for by an earlier commit are late.
-        latest = max((number for number, is_ours in enumerate(self.committed) if is_ours), default=-1)
+        latest = max((number for number, (is_ours, _) in enumerate(self.committed) if is_ours), default=-1)
         assert {name for name in names if name.startswith("item")} <= {f"item_{latest}"}
         assert not names & self.void

@@ -195,7 +195,7 @@ class Play:
         words: list[Event] = [
             UserTranscript(random.choice(("", "mhm", "stop", "please stop it"))),
             InterimTranscript(random.choice(("", "sto"))),
-            *self.names.offer(random),
+            *self.names.offer(random, self.at),
         ]
         answers: list[Event] = [TurnPredicted(one, random.random()) for one in self.asked[-2:]]
         answers += [
