@@ -98,8 +98,9 @@ class TurnEmitters(TurnLimits):
 
     # Speech
 
-    def note_server_speech(self, event: Event) -> None:
+    def note_server_speech(self, event: SpeechStarted) -> None:
         """Remember that the server hears speech."""
+        self._expect_pieces(event)
         self.server_hears = True
 
     def note_server_silence(self, event: Event) -> None:
@@ -110,6 +111,7 @@ class TurnEmitters(TurnLimits):
         """Remember when speech began."""
         if event.source == "local":
             self.hears_locally = True
+        self._expect_pieces(event)
         is_overlapping = self.session.state == "agent_speaking" or self.session.is_undecided(event)
         timeout = self.handling.interruption.false_interruption_timeout
         gap = OVERLAP_SECONDS if timeout is None else timeout
@@ -174,7 +176,7 @@ class TurnEmitters(TurnLimits):
 
     def add_words(self, event: UserTranscript) -> None:
         """Take final words for the open turn's."""
-        self.note_words(event)
+        self._note_words(event)
         self.words.append(event.text.strip())
         self.limit_words.append(event.text.strip())
         self.interim = ""

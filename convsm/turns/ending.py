@@ -161,6 +161,11 @@ class TurnEnding(OwedWords):
         """Expect no reply from before this speech."""
         self.is_awaiting = self.has_release = False
 
+    def forget_unless_committing(self, event: Event) -> None:
+        """Expect no reply from before this speech, unless its commit may come to nothing."""
+        if self.commit is None:
+            self.forget_awaited(event)
+
     def keep_release(self, event: Event) -> None:
         """Remember that a reply may be asked for."""
         self.has_release = True

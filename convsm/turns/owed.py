@@ -16,7 +16,7 @@ from convsm.machine.events import Send, UserTranscript
 from convsm.turns import reports
 from convsm.turns.context import Piece
 from convsm.turns.effects import Report
-from convsm.turns.events import TranscriptionFailed, UserAudioTaken
+from convsm.turns.events import SpeechStarted, TranscriptionFailed, UserAudioTaken
 from convsm.turns.protection import Protection
 
 __all__ = ["OwedWords"]
@@ -96,10 +96,22 @@ class OwedWords(Protection):
             self._add_piece(Piece(turn, event.at))
         return is_owed
 
-    def note_words(self, event: UserTranscript) -> None:
-        """Remember that words of the open turn are in."""
+    def _in_turn(self, event: UserTranscript) -> Piece | None:
         untold = (piece for piece in self.pieces if piece.turn == self.turn and not piece.is_told)
-        self._settle(self._named(event) or next(untold, None))
+        return self._named(event) or next(untold, None)
+
+    def _note_words(self, event: UserTranscript) -> None:
+        """Remember that words of the open turn are in."""
+        self._settle(self._in_turn(event))
+
+    def void_words(self, event: UserTranscript) -> None:
+        """Remember that a piece had no words, and was of no turn."""
+        self._change(self._in_turn(event), is_told=True, turn=0)
+
+    def _expect_pieces(self, event: SpeechStarted) -> None:
+        """Expect names of new pieces only: whatever a server that hears speech still owed has no sound."""
+        if event.source == "server" and self.server.commit is None:
+            self.pieces = [piece for piece in self.pieces if piece.item is not None]
 
     def settle_words(self, event: UserTranscript | TranscriptionFailed) -> None:
         """Expect no more words of what is named, or of the oldest turn that has some coming."""

@@ -24,7 +24,7 @@ STATES = (
     State(
         "speaking",
         "the user speaks, or holds the turn by hand",
-        on_leave=("cancel_speech_timers", "forget_awaited"),
+        on_leave=("cancel_speech_timers", "forget_unless_committing"),
     ),
     State(
         "endpointing",
@@ -148,8 +148,8 @@ ROWS = (
         why="nothing was said in a turn that is over"),
     row("UserTranscript", ACTIVE, None, when=("is_of_past_turn",), do=("report_late_words",),
         why="the server says which turn they belong to, and it is over"),
-    row("UserTranscript", "committing", "silent", when=("is_wordless", "has_no_words"),
-        do=("note_words", "take_up_release", "resolve_commit", "lift_pending", "arm_away_timer"),
+    row("UserTranscript", "committing", "silent", when=("is_wordless", "has_nothing_else"),
+        do=("void_words", "take_up_release", "resolve_commit", "lift_pending", "arm_away_timer"),
         why="the turn was ended by hand, and nothing was said"),
     row("UserTranscript", ACTIVE, None, when=("is_wordless",), do=("settle_words",), why="nothing was said"),
     row("UserTranscript", ("silent", "speaking", "endpointing", "committed", "away"), None, when=("is_late",),
@@ -193,7 +193,7 @@ ROWS = (
         why="the turn was ended by hand, and the server heard nothing"),
     row("UserAudioRefused", EVERYWHERE, None, do=("take_refusal",), why="a turn without sound has no words"),
     row("TranscriptionFailed", "committing", "committed", when=("is_last_of_turn", "has_something"),
-        do=("adopt_interim", "finish_commit", "settle_words", "arm_reply_timer"),
+        do=("settle_words", "adopt_interim", "finish_commit", "arm_reply_timer"),
         why="no more words come; what there is is the turn"),
     row("TranscriptionFailed", EVERYWHERE, None, do=("settle_words",), why="no words of it come"),
     row("InterimTranscript", ACTIVE, None, when=("is_told_already",), why="the final words are in"),

@@ -15,8 +15,8 @@ __all__ = ["WordGuards"]
 
 # What is owed comes within seconds; without a name, later words are of another turn.
 OWED_SECONDS = 10.0
-# A server answers a commit at once; one that has not by then never will.
-ANSWER_SECONDS = 5.0
+# A server answers commits in order and at once, but for a network that stalls; after that, never.
+ANSWER_SECONDS = 15.0
 
 Words = UserTranscript | InterimTranscript | TranscriptionFailed
 
@@ -36,6 +36,10 @@ class WordGuards(Overlaps):
     def has_no_words(self, event: Event) -> bool:
         """No final words of the turn are known."""
         return not self.words
+
+    def has_nothing_else(self, event: UserTranscript) -> bool:
+        """No final words of the turn are known, and the server has made nothing else of it."""
+        return not self.words and not self.has_more_coming(event)
 
     def is_told_already(self, event: Words) -> bool:
         """The final words of what the server names are in."""
@@ -97,10 +101,10 @@ class WordGuards(Overlaps):
 
     def _unanswered(self, event: Event) -> Piece | None:
         """Return what the server will name next, if anything."""
-        limit = OWED_SECONDS if self.server.commit is None else ANSWER_SECONDS
-        return next(
-            (piece for piece in self.pieces if piece.item is None and event.at - piece.at <= limit), None
-        )
+        is_told = self.server.commit is not None
+        limit = ANSWER_SECONDS if is_told else OWED_SECONDS
+        nameless = (piece for piece in self.pieces if piece.item is None and event.at - piece.at <= limit)
+        return next((piece for piece in nameless if is_told or (piece.is_owed and not piece.is_told)), None)
 
     def _owed(self, event: Event) -> Piece | None:
         """Return the oldest piece of a turn that is over and that words without a known name may be of."""

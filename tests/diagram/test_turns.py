@@ -13,7 +13,7 @@ PIXEL = 72 / 96
 
 def test_it_is_hardly_larger_than_a_wide_screen():
     layout = arrange(TURNS)
-    assert layout.width <= 2010 * PIXEL
+    assert layout.width <= 2060 * PIXEL
     assert max(frame.height for frame in layout.frames.values()) <= 1080 * PIXEL
     for label in layout.labels:
         assert len(label.head) + len(label.tail) <= LABEL_LINES

@@ -289,3 +289,42 @@ def test_a_second_commit_may_take_the_wish_for_a_reply_back():
     stage.at(1.2, UserTranscript("so")).at(1.5, CommitUserTurn(2, skip_reply=True)).run(5)
     assert answers(stage) == [(1, "so"), (2, "")]
     assert stage.sent(REPLY) == []
+
+
+def test_a_press_in_which_nothing_was_said_takes_nothing_from_the_next_one():
+    stage = parted().at(0.0, StartUserTurn()).at(0.5, CommitUserTurn(1)).at(5.0, StartUserTurn())
+    stage.at(5.5, SpeechStarted(5.5, "server")).at(7.0, UserAudioTaken("i2"))
+    stage.at(7.3, UserTranscript("What time is it", item="i2")).at(7.5, CommitUserTurn(2)).run(12)
+    assert [words for _, words in answers(stage)] == ["", "What time is it"]
+    assert late(stage) == []
+
+
+def test_a_piece_without_words_leaves_the_commit_to_the_others():
+    stage = parted().at(0.0, StartUserTurn()).at(0.4, UserAudioTaken("i1")).at(0.8, UserAudioTaken("i2"))
+    stage.at(1.0, CommitUserTurn(1)).at(1.2, UserTranscript("", item="i1"))
+    stage.at(1.6, UserTranscript("the time", item="i2")).run(9)
+    assert answers(stage) == [(1, "the time")]
+    assert len(stage.facts(UserTurnCommitted)) == 1
+
+
+@pytest.mark.parametrize("told", [UserAudioRefused(), UserTranscript("")])
+def test_a_reply_that_was_released_while_a_noise_was_heard_outlives_its_empty_commit(told):
+    stage = Stage(handling(), AFTER_COMMIT, reply=None, hook_delay=0.35).user(0.5, 1.0)
+    stage.at(1.6, UserAudioTaken("item_1")).at(1.7, SpeechStarted(1.7)).at(1.9, CommitUserTurn(1))
+    stage.at(2.2, told).run(6)
+    assert stage.sent(REPLY) == near(2.2)
+
+
+def test_a_turn_without_words_does_not_let_the_next_one_leak():
+    stage = parted().at(0.0, StartUserTurn()).at(0.4, UserAudioTaken("i1")).at(0.5, CommitUserTurn(1))
+    stage.at(0.8, UserTranscript("", item="i1")).at(2.0, StartUserTurn()).at(2.5, CommitUserTurn(2))
+    stage.at(2.6, CancelUserTurn()).at(2.7, UserAudioTaken("i2"))
+    stage.at(3.0, UserTranscript("oops", item="i2")).run(9)
+    assert stage.facts(UserTurnCommitted) == []
+    assert late(stage) == [(1, "oops")]
+
+
+def test_a_network_that_stalls_shifts_no_names():
+    stage = manual(AFTER_COMMIT).at(0.0, StartUserTurn()).at(1.0, CommitUserTurn(1, transcript_timeout=60))
+    stage.at(7.0, UserAudioTaken("item_1")).at(7.3, UserTranscript("hello", item="item_1")).run(9)
+    assert answers(stage) == [(1, "hello")]
