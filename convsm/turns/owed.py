@@ -53,7 +53,7 @@ class OwedWords(Protection):
 
     def note_item(self, event: UserAudioTaken) -> None:
         """Remember what the server made of the user's audio, and of which turn that is."""
-        if any(piece.item == event.item for piece in self.pieces if piece.item):
+        if self._named(event) is not None:
             return  # told twice
         piece = self._unanswered(event)
         if piece is not None:
@@ -128,6 +128,6 @@ class OwedWords(Protection):
         """Tell the words of a turn that is over."""
         piece = self._named(event) or self._owed(event)
         turn = self.turn - 1 if piece is None or piece.turn is None else piece.turn
-        self.settle_words(event)
+        self._settle(piece)
         late = reports.LateTranscript(turn, event.text, occurred_at=event.at, known_at=event.at)
         self._emit(Report(late))

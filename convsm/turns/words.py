@@ -8,7 +8,7 @@ from convsm.machine.base import Event
 from convsm.machine.events import Send, UserTranscript
 from convsm.turns.context import Piece
 from convsm.turns.detection import count_words
-from convsm.turns.events import AgentChanged, InterimTranscript, TranscriptionFailed
+from convsm.turns.events import AgentChanged, InterimTranscript, TranscriptionFailed, UserAudioTaken
 from convsm.turns.overlaps import Overlaps
 
 __all__ = ["WordGuards"]
@@ -95,7 +95,7 @@ class WordGuards(Overlaps):
 
     # Pieces of the user's audio
 
-    def _named(self, event: Words) -> Piece | None:
+    def _named(self, event: Words | UserAudioTaken) -> Piece | None:
         """Return what the server's name stands for, if it is known."""
         return next((piece for piece in self.pieces if piece.item and piece.item == event.item), None)
 

@@ -11,7 +11,7 @@ import pytest
 
 from convsm import ConfigurationError
 from convsm.runtime import turn_setup
-from convsm.testing import LoopbackAgent, OpenAILoopbackAgent
+from convsm.testing import LoopbackAgent
 from tests.runtime.helpers import PATIENCE, Log, nothing_is_left, until  # noqa: F401 (a fixture)
 from tests.runtime.protocols import ELEVENLABS
 from tests.runtime.test_turn_ending import Silent
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.usefixtures("shell")
 @pytest.fixture
 def agent() -> Iterator[LoopbackAgent]:
     with ELEVENLABS.agent() as agent:
-        yield agent
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAILoopbackAgent]:
-    with OpenAILoopbackAgent() as agent:
         yield agent
 
 
